@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-executions test-cluster control-plane check schemas bench mutants mutants-machines agree sbom clean
+.PHONY: help demo docs dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-executions test-cluster control-plane check schemas bench mutants mutants-machines agree sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _networking.py _tables.py)
 
 help:
@@ -78,6 +78,12 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation as a site, in build/site: links and anchors checked, nothing loaded from elsewhere; docs/site.
+docs: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml  # --quiet would hide warnings from --strict
+	@echo "build/site/index.html"
 
 # The schemas of receipts, from the tables that declare them (drfsm/evidence/schemas), and that of machines.
 schemas: $(VENV)/.installed

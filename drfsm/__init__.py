@@ -41,10 +41,10 @@ What happened is in the journal, and nothing else is needed to know where the ru
 Every name below is imported when it is first asked for: ``import drfsm`` alone loads nothing heavy.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # mypy takes it for True; `typing` itself would cost more than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from drfsm.engine import Act, Binding, Clock, Fact, Journal, Lease, MemoryJournal, NoLease, Run, Runner, SystemClock
     from drfsm.errors import (
         ActionFailed,
@@ -125,7 +125,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _HOME:
+        from importlib import import_module
+
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'drfsm' has no attribute {name!r}")

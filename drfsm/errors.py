@@ -328,6 +328,22 @@ class WorldDiffers(DrfsmError):
         self.differences = tuple(differences)
 
 
+class PlanDiffers(DrfsmError):
+    """A plan is not what would be done now. Nothing was begun. ``differences``: each in words."""
+
+    exit_code = ExitCode.REFUSED
+    fault = "site"
+
+    def __init__(self, what: str, differences: Sequence[str], *, hint: str) -> None:
+        super().__init__(what, hint=hint)
+        self.differences = tuple(differences)
+
+    def lines(self) -> list[str]:
+        """Return what happened, each difference on a line of its own, and the next step."""
+        first, *rest = super().lines()
+        return [first, *(f"  {difference}" for difference in self.differences), *rest]
+
+
 class Interrupted(DrfsmError):
     """A person or the system asked the process to stop."""
 

@@ -80,6 +80,26 @@ def given_file(path: str | Path, called: str, largest_bytes: int = LARGEST_BYTES
     return body
 
 
+def written_by_others(path: Path) -> str:
+    """Return, in words, why another user could have written a file or put it there; "" if only this one and root can.
+
+    A link counts as the file that it leads to, and as its own place.
+    """
+    ours = (os.geteuid(), 0)
+    for place in dict.fromkeys((path.absolute(), path.resolve())):
+        for above in (place, *place.parents):
+            try:
+                status = above.stat(follow_symlinks=False)
+            except OSError as fault:
+                return f"{printable(above)} can't be looked at ({fault.strerror})"
+            if status.st_uid not in ours:
+                return f"{printable(above)} belongs to the user {status.st_uid}"
+            open_to_others = not stat.S_ISLNK(status.st_mode) and _others_write(status)
+            if open_to_others and not (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX):
+                return f"others may write to {printable(above)}"
+    return ""
+
+
 def disk_fault(fault: OSError, what: str, path: object) -> DiskFault:
     """Return the error for a refusal of the disk or the system. ``what`` is the subject of the sentence."""
     return DiskFault(f"{what}: {_words(fault)}", hint=f"{_way(fault, path)}; then continue")

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from drfsm.cli.main import run
+from tests.starter import Command
 
 KUBECONFIG = """
 apiVersion: v1
@@ -61,9 +60,10 @@ def in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def as_a_process(
     argv: list[str], environment: Mapping[str, str], cwd: Path | None = None, timeout_seconds: float = 90
 ) -> Answer:
-    """Run the command with this environment on top of the test's own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "drfsm", *argv], env={**os.environ, **environment}, capture_output=True, text=True,
-        check=False, timeout=timeout_seconds, cwd=cwd,
-    )  # fmt: skip
-    return Answer(done.returncode, done.stdout, done.stderr)
+    """Run the command with this environment on top of the test's own. Raises subprocess.TimeoutExpired."""
+    command = Command(argv, {**os.environ, **environment}, cwd)
+    try:
+        out, err = command.communicate(timeout_seconds)
+    finally:
+        command.kill()
+    return Answer(command.wait(), out, err)

@@ -33,14 +33,14 @@ SERVICES = ("s3", "sts", "ec2")
 class Command:
     """A command that runs, or has run. Its streams are read from the start, so that it never waits for a reader."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path | None = None) -> None:
         self.returncode: int | None = None
         self._told, theirs = socket.socketpair()
         with theirs:
             socket.send_fds(_starter(), [b"."], [theirs.fileno()])
         out, err = os.pipe(), os.pipe()
         nothing = os.open(os.devnull, os.O_RDONLY)
-        asked = json.dumps({"argv": list(argv), "env": dict(env), "cwd": str(Path.cwd())}).encode()
+        asked = json.dumps({"argv": list(argv), "env": dict(env), "cwd": str(cwd or Path.cwd())}).encode()
         sent = socket.send_fds(self._told, [asked], [nothing, out[1], err[1]])
         self._told.sendall(asked[sent:])
         self._told.shutdown(socket.SHUT_WR)

@@ -146,6 +146,26 @@ class Services:
             config = Config(signature_version="s3v4", connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)
             return self._bare("s3", config)
 
+    def credentials_until(self) -> datetime | str:
+        """Return when the credentials end; a word where no end is known. Raises Unreachable where there are none.
+
+        ``static``: keys without an end; ``renewed``: botocore renews them; ``temporary``: nobody says when they end.
+        """
+        from botocore.exceptions import NoCredentialsError
+
+        def found() -> Any:
+            if (credentials := self._session().get_credentials()) is None:
+                raise NoCredentialsError
+            return credentials, credentials.get_frozen_credentials()
+
+        credentials, frozen_now = call("reading the AWS credentials", found)
+        until = getattr(credentials, "_expiry_time", None)
+        if isinstance(until, datetime) and credentials.method == "env":  # which nobody renews
+            return until
+        if until is not None:
+            return "renewed"
+        return "temporary" if frozen_now.token else "static"
+
     def in_region(self, region: str) -> "Services":
         """Return the clients of a region of the same account: these, if it is theirs."""
         return self if region == self.client("s3").meta.region_name else Services(self._endpoint_url, region)

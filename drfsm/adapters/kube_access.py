@@ -93,6 +93,18 @@ def read(path: Path) -> Kubeconfig:
     return Kubeconfig(path, cluster, user)
 
 
+def contexts(path: Path) -> tuple[list[str], str]:
+    """Return the names of a kubeconfig's contexts, and the current one ("": none). Raises UsageFault, as ``read``."""
+    nothing = Kubeconfig(path, {}, {})
+    try:
+        config = claims.yaml_of(path.read_bytes(), "the kubeconfig")
+        return [str(entry["name"]) for entry in config["contexts"]], str(config.get("current-context") or "")
+    except OSError as fault:
+        raise nothing.unusable(fault.strerror or type(fault).__name__) from None
+    except (Unreadable, LookupError, TypeError, AttributeError):
+        raise nothing.unusable("it is no kubeconfig") from None
+
+
 def _named(config: Any, section: str, name: Any) -> Mapping[str, Any]:
     entry_of_name: Mapping[str, Any] = next(
         entry for entry in (*config[section], {}) if not entry or entry["name"] == name

@@ -21,7 +21,7 @@ from drfsm.errors import Unreadable, UsageFault
 LONGEST_WAIT_SECONDS = 20  # of one request, by SQS's limits
 MOST_MESSAGES = 10  # likewise
 LONGEST_SUBJECT = 100  # characters, by SNS's limits
-TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]{1,60}:\d{12}:[A-Za-z0-9_-]{1,256}")
+TOPIC = re.compile(r"arn:aws[a-z-]*:sns:(?P<region>[a-z0-9-]{1,60}):\d{12}:[A-Za-z0-9_-]{1,256}")
 
 
 @frozen

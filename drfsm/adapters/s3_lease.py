@@ -96,6 +96,17 @@ class S3Lease:
         """
         self._looked = self._read()
 
+    def current(self) -> Mapping[str, Any]:
+        """Return what the lease says now, {} where there is none. A claim; raises ActionFailed for a damaged one."""
+        return self._read()[0]
+
+    def in_the_way(self) -> LeaseHeld | None:
+        """Return why a new run's ``acquire`` would be refused now, None where it would not. Changes nothing."""
+        current = self.current()
+        if not current.get("held") or str(current["run_id"]) == self._take_over_from:
+            return None
+        return None if self._standing(current, wait=False) in FREE else self._held_by(current)
+
     def acquire(self, run_id: str, operator: str, host: str) -> int:
         """Take the lease and return its epoch.
 

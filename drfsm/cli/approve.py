@@ -20,7 +20,7 @@ from drfsm.cli.say import say
 from drfsm.engine import Runner
 from drfsm.engine.runner import who as this_user
 from drfsm.errors import DrfsmError, ExitCode, NotWaiting, UsageFault
-from drfsm.evidence.narrative import shortest_name
+from drfsm.evidence.standing import shortest_name
 from drfsm.journal import RunState, fold
 from drfsm.runs import bundle, wiring
 from drfsm.runs.fetching import find_or_fetch

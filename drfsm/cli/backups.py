@@ -13,7 +13,17 @@ import click
 
 from drfsm.claims import bounded, is_name, printable
 from drfsm.cli.control_plane import applied, fetched
-from drfsm.cli.options import at_bucket, configmap, connected, contract_of, endpoint_url, pair, region, workload_file
+from drfsm.cli.options import (
+    at_bucket,
+    configmap,
+    connected,
+    contract_of,
+    endpoint_url,
+    expect_account,
+    pair,
+    region,
+    workload_file,
+)
 from drfsm.cli.outcome import output
 from drfsm.cli.say import say_lines
 from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, server_of
@@ -145,6 +155,7 @@ def _store_of(uri: str, options: Mapping[str, Any]) -> "S3Store":
 
 @backup.command()
 @_backup_uri
+@expect_account
 @endpoint_url
 @region
 @_objective
@@ -178,6 +189,7 @@ def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, o
 @_backup_uri
 @workload_file
 @at_site("KUBECONFIG_DR", "KUBECONFIG")
+@expect_account
 @endpoint_url
 @region
 @configmap

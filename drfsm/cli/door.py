@@ -1,6 +1,7 @@
-"""The entry point of the installed command: shows the first page by itself, and leaves all else to main.py.
+"""The entry point of the installed command: shows two pages by itself, and leaves all else to main.py.
 
-`drfsm --help` is what a person types first, and often: it needs neither click nor any of the commands.
+`drfsm --help` is what a person types first, and often: it needs neither click nor any of the commands. `drfsm status`
+is what a person types again and again: where nothing has changed since the last time (remembered.py), neither does it.
 """
 
 import gc
@@ -16,7 +17,7 @@ def main() -> None:
     """Run the command that was typed, and exit with its code."""
     if sys.argv[1:] in (["--help"], ["-h"]):
         from drfsm.cli.first_page import page
-        from drfsm.cli.say import say_page
+        from drfsm.cli.ready_page import say_page
 
         try:
             say_page(page(_width()))
@@ -24,10 +25,33 @@ def main() -> None:
             pass
         else:
             return
+    if sys.argv[1:2] == ["status"] and _shown_again(sys.argv[2:]):
+        return
     gc.set_threshold(_NEW_OBJECTS)
     from drfsm.cli import main as commands
 
     commands.main()
+
+
+def _shown_again(words: "list[str]") -> bool:
+    """Show the page of `status` that is remembered; return whether there was one."""
+    from drfsm.cli.remembered import recall
+
+    page = recall(words)
+    if page is None:
+        return False
+    try:
+        if sys.stdout is not None and sys.stdout.isatty():
+            from drfsm.cli.fitting import say_fitting
+
+            say_fitting(page.splitlines())
+        else:
+            from drfsm.cli.ready_page import say_page
+
+            say_page(page)
+    except (OSError, ValueError):  # main.py meets the same and reports it
+        return False
+    return True
 
 
 def _width() -> int:

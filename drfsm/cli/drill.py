@@ -12,10 +12,11 @@ from typing import Any
 import click
 
 from drfsm.claims import bounded
-from drfsm.cli import typed
+from drfsm.cli import plan_option, typed
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import PHASES, inputs_of, settle
+from drfsm.cli.notify_options import notifying, taken
 from drfsm.cli.options import (
     Amount,
     Command,
@@ -75,6 +76,7 @@ _WORKLOAD = (
     ),
     click.option("--git-sha", default="", help="Git commit that is drilled.  [default: the working directory's]"),
     of_a_run,
+    notifying,
     output,
 )  # fmt: skip
 
@@ -183,6 +185,7 @@ def workload_options(command: Command) -> Command:
 @click.option("--resume-cronjobs", default="", help="For a canonical promotion: CronJobs to resume.")
 @click.option("--no-fence", is_flag=True, help="For a canonical promotion: do not fence a lost primary.")
 @click.option("--reason", default="", help="For a canonical promotion: why. The journal records it.")
+@plan_option.plan_file
 @workload_options
 def drill(**options: Any) -> int:
     """Rehearse a recovery from a backup: bring up a site, restore, validate, promote (optional), take the site down.
@@ -208,21 +211,28 @@ def _show_way_to_a_full_drill(inputs: Mapping[str, Any]) -> None:
 
 def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
     """Start the drill; return the exit code and the bundle."""
-    invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
+    invocation = at_terminal(notify=taken(options), **{name: options.pop(name) for name in ("operator", "take_over")})
     output_format = str(options.pop("output"))
     earlier = earlier_in(options["receipt_dir"])
-    run_id = new_run_id("drill")
+    plan = plan_option.chosen(dry_run=options["diagnostics_only"])
+    run_id = plan.run_id if plan else new_run_id("drill")
     settle(options, earlier)
-    inputs = inputs_of(options, earlier, run_id)
+    inputs = inputs_of(options, earlier, run_id, plan.generated("dr_run_id") if plan else "")
+    plan_option.hold_to(plan, inputs, options["receipt_dir"], invocation)
     if options["diagnostics_only"]:
         return diagnose(inputs, run_id, options["receipt_dir"], earlier, output_format), Path()
     if earlier is not None:
         options["receipt_dir"] = str(directory_beside(earlier.place))
         say(f"using the site of {earlier.site_run}; the new bundle is {options['receipt_dir']}", err=True)
     scope = "live" if inputs["promote"] == "asked" and inputs["promote_target"] == "canonical" else "drill"
+
+    def prepare(place: Path) -> None:
+        plan_option.use(plan, place)
+        copy_private_files(earlier, place)
+
     outcome = wiring.start(
         "drill", inputs, invocation, dry_run=False, receipt_dir=options["receipt_dir"], run_id=run_id, scope=scope,
-        prepare=lambda place: copy_private_files(earlier, place),
+        prepare=prepare,
     )  # fmt: skip
     code = reported(outcome, output_format)
     if outcome.state.status == "refused":

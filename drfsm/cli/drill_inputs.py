@@ -2,7 +2,7 @@
 
 Owns which options go together: every UsageFault of the two commands is raised here, before anything is made. The
 phases that the operator asks for become inputs of the machine, so the log records them. What an earlier drill left is
-the matter of runs/earlier_drills.py. Called by drill.py.
+the matter of runs/earlier_drills.py. Called by drill.py and plan.py.
 """
 
 import json
@@ -162,8 +162,10 @@ def _site_is_there(options: Mapping[str, Any], earlier: EarlierDrill | None, ask
         )
 
 
-def inputs_of(options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: str) -> dict[str, Any]:
-    """Return the inputs of the machine."""
+def inputs_of(
+    options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: str, validated_run_id: str = ""
+) -> dict[str, Any]:
+    """Return the inputs of the machine. ``validated_run_id``: the id of the validation's run; "": a new one."""
     from drfsm.dr.procedures import FLAGS, case_of
 
     asked = _asked_phases(options, earlier)
@@ -204,7 +206,7 @@ def inputs_of(options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: 
         "only_teardown": "yes" if tuple(asked) == ("teardown",) else "no",
         "journal_prefix": own,
         "staged_prefix": receipt.get("staged_prefix") or f"{own}/validation",
-        "dr_run_id": receipt.get("run_id") or new_workload_run_id(contract_of(options)),
+        "dr_run_id": receipt.get("run_id") or validated_run_id or new_workload_run_id(contract_of(options)),
         "validation_receipt": json.dumps(receipt) if receipt else "",
         "primary_run_id": _canonical_run(options),
         "taker": "dr",

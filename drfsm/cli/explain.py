@@ -20,7 +20,10 @@ from drfsm.errors import UsageFault
 )
 @output_format
 def explain(name: str | None, machine: str, output: str) -> None:
-    """Explain NAME: a state, a trigger, a guard or a fact of a machine, or an exit code. Without NAME, list all."""
+    """Explain NAME: a state, trigger, guard or fact of a machine, an exit code, or a finding of `drfsm doctor`.
+
+    Without NAME, list all.
+    """
     specs = [load_named(machine)] if machine else shipped_machines()
     if name is None:
         _list_names(dict.fromkeys(names(specs)), output)

@@ -1,4 +1,4 @@
-"""What a name means: a state, a trigger, a guard or a fact of a machine, or an exit code.
+"""What a name means: a state, a trigger, a guard or a fact of a machine, an exit code, or a code of the doctor.
 
 Everything is said in the words of the declaration (machines/*.yaml) and of the table of exit codes (exit_codes.py).
 """
@@ -9,6 +9,7 @@ from typing import Any
 from drfsm.cli.exit_codes import MEANINGS, plain
 from drfsm.errors import ExitCode
 from drfsm.resources import shipped
+from drfsm.runs.doctor.codes import CODES
 from drfsm.spec import MachineSpec, Row, load_machine
 from drfsm.spec.model import By
 
@@ -29,12 +30,19 @@ def names(specs: Iterable[MachineSpec]) -> Iterator[tuple[str, str]]:
             known.update(dict.fromkeys((name, kind) for name in kind_names))
     known.update(dict.fromkeys((meaning.name, "exit code") for meaning in MEANINGS.values()))
     known.update(dict.fromkeys((str(int(code)), "exit code") for code in MEANINGS))
+    known.update(dict.fromkeys((name, "finding") for name in CODES))
     yield from known
+
+
+def finding_codes() -> Iterator[str]:
+    """Yield every code that a finding of `drfsm doctor` can have: its own, and the guards of the procedures."""
+    yield from CODES
+    yield from dict.fromkeys(name for spec in shipped_machines() for name in spec.guards)
 
 
 def explained(name: str, specs: Iterable[MachineSpec]) -> list[Fields]:
     """Return what a name means, one entry for each thing that is named so; [] for a name that nothing has."""
-    found = list(_exit_code(name))
+    found = [*_exit_code(name), *_finding(name)]
     for spec in specs:
         for kind, kind_names in _kinds(spec).items():
             if name in kind_names:
@@ -66,6 +74,13 @@ def _exit_code(name: str) -> Iterator[Fields]:
                 "kind": "exit code", "name": f"{int(code)} ({meaning.name})", "means": plain(meaning.means),
                 "what_to_do": plain(meaning.to_do),
             }  # fmt: skip
+
+
+def _finding(name: str) -> Iterator[Fields]:
+    """Yield what a code of `drfsm doctor` means; that of a guard is the guard's own matter."""
+    if name in CODES:
+        code = CODES[name]
+        yield {"kind": "finding", "name": name, "weighs": code.severity, "means": code.means, "what_to_do": code.to_do}
 
 
 def _kinds(spec: MachineSpec) -> dict[str, tuple[str, ...]]:

@@ -1,23 +1,20 @@
 """`drfsm failback`: checks its options, asks for the two tokens, and starts the run."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from drfsm.cli import plan_option
 from drfsm.cli.execution_inputs import as_execution_input, execution_input
+from drfsm.cli.failback_inputs import TOKENS, inputs_of
+from drfsm.cli.notify_options import notifying, taken
 from drfsm.cli.options import (
     Complete,
     Duration,
-    assignments,
-    both_or_none,
     candidate,
-    check_run_id,
     comparison_profile,
     configmap,
-    contract_of,
     namespace,
-    new_workload_run_id,
     of_a_run,
     pair,
     patience,
@@ -122,6 +119,7 @@ def _run_of_dr(_context: click.Context, _parameter: click.Parameter, value: str)
     help="Limit for running Jobs to end, in seconds, or as 90s, 5m, 2h.",
 )
 @as_execution_input
+@plan_option.plan_file
 @patience
 @click.option(
     "--soak-timeout",
@@ -131,6 +129,7 @@ def _run_of_dr(_context: click.Context, _parameter: click.Parameter, value: str)
     help="Limit for the soak, in seconds, or as 90s, 5m, 2h.",
 )
 @of_a_run
+@notifying
 @output
 def failback(**options: Any) -> int:
     """Make the primary canonical again: freeze both sites, validate, switch the pointers, resume the primary.
@@ -138,57 +137,21 @@ def failback(**options: Any) -> int:
     Needs two tokens, so that nobody runs it by habit. Every action is recorded before it is done: if the run is
     killed at any moment, `drfsm resume` continues it from exactly there.
     """
-    check_run_id("--dr-run-id", options["dr_run_id"], contract_of(options))
-    confirmations = tokens(
-        options.pop("confirm1"), options.pop("confirm2"), options["dr_run_id"], dry_run=options["dry_run"]
-    )
-    invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
+    invocation = at_terminal(notify=taken(options), **{name: options.pop(name) for name in ("operator", "take_over")})
     output_format, as_input = str(options.pop("output")), options.pop("as_execution_input")
     start_options = {name: options.pop(name) for name in ("dry_run", "receipt_dir")}
-    for flag, role in (("fence_primary", "fence_primary_role"), ("fence_dr", "fence_dr_role")):
-        if options[flag] and not options[role]:
-            raise UsageFault(
-                f"--{flag.replace('_', '-')} needs --{role.replace('_', '-')}", hint="name the IAM role that is fenced"
-            )
-    needs_reason = any(options[name] for name in ("dr_unreachable", "adopt_ownership", "allow_degraded"))
-    if (needs_reason or options["soak"] == "none") and not options["reason"].strip():
-        raise UsageFault(
-            "--dr-unreachable, --adopt-ownership, --allow-degraded and --soak none need a --reason",
-            hint="add --reason '…': the journal records it",
-        )
-    if options["dr_unreachable"] and not options["fence_dr_role"]:
-        raise UsageFault(
-            "--dr-unreachable needs --fence-dr-role: a site that cannot be frozen must be fenced",
-            hint="name the IAM role with which DR publishes",
-        )
-    inputs = {
-        **options,
-        **confirmations,
-        "prefix": options["prefix"].strip("/"),
-        "gitops_paused": "yes" if options["gitops_paused"] else "no",
-        "refresh_pull_secret": "asked" if options["refresh_pull_secret"] else "no",
-        "allow_image_drift": "yes" if options["allow_image_drift"] else "no",
-        "allow_degraded": "yes" if options["allow_degraded"] else "no",
-        "validation_env": "\n".join(assignments(options["validation_env"], contract_of(options))),
-        "alarms": "\n".join(name for alarm in options["alarms"] if (name := alarm.strip())),
-        "fence_primary": "asked" if options["fence_primary"] else "none",
-        "fence_dr": "asked" if options["fence_dr"] else "none",
-        "dr_unreachable": "yes" if options["dr_unreachable"] else "no",
-        "adopt_ownership": "yes" if options["adopt_ownership"] else "no",
-        "primary_pod_answered_for": "",
-        "primary_run_id": new_workload_run_id(contract_of(options)),
-        "allow_tag": "yes" if options["allow_tag"] else "no",
-        "teardown": "true" if options["teardown"] else "false",
-        "sync": both_or_none(options, "sync_src_prefix", "sync_dst_prefix"),
-        "restore_check": "asked" if options["primary_restore_backup_uri"] else "none",
-        "kubeconfig_dr": str(Path(options["kubeconfig_dr"]).absolute()),
-        "kubeconfig_primary": str(Path(options["kubeconfig_primary"]).absolute()),
-    }
-    if not inputs["prefix"]:
-        raise UsageFault(
-            "--prefix is empty: a procedure owns one prefix of the bucket, never all of it", hint="add --prefix"
-        )
+    typed = {name: options.pop(name) for name in TOKENS}
+    del options["plan"]  # its file is read already
+    plan = plan_option.chosen(dry_run=start_options["dry_run"], as_execution_input=as_input)
+    run_id = plan.run_id if plan else new_run_id("failback")
+    inputs = inputs_of(options, plan.generated("primary_run_id") if plan else "")
+    untyped = dict.fromkeys(TOKENS, "")
+    plan_option.hold_to(
+        plan, inputs | untyped, start_options["receipt_dir"], invocation
+    )  # BEFORE anybody types a token
+    inputs |= tokens(typed["confirm1"], typed["confirm2"], inputs["dr_run_id"], dry_run=start_options["dry_run"])
     if as_input:
-        say_json(execution_input(new_run_id("failback"), inputs))
+        say_json(execution_input(run_id, inputs))
         return int(ExitCode.DONE)
-    return reported(wiring.start("failback", inputs, invocation, **start_options), output_format)
+    start_options["prepare"] = lambda place: plan_option.use(plan, place)
+    return reported(wiring.start("failback", inputs, invocation, run_id=run_id, **start_options), output_format)

@@ -4,12 +4,9 @@ Looks only: it changes nothing in the bucket and starts no procedure. Exit codes
 not known, because something could not be read, or a measurement could not be handed over; 2 wrong usage.
 """
 
-import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +15,8 @@ import click
 from drfsm.cli.options import Amount, at_bucket, connected, pair
 from drfsm.cli.outcome import output
 from drfsm.cli.say import say, say_json, say_lines
-from drfsm.errors import DrfsmError, ExitCode, UsageFault
+from drfsm.cli.textfiles import check_name, put_in_place
+from drfsm.errors import DrfsmError, ExitCode
 
 if TYPE_CHECKING:
     from drfsm.dr.detection import Health
@@ -63,8 +61,7 @@ def health(
     from drfsm.dr.detection import look, measurements, textfile
     from drfsm.dr.terms import terms_of
 
-    if prometheus and not prometheus.endswith(".prom"):
-        raise UsageFault(f"--prometheus {prometheus}: the node exporter reads *.prom only", hint="name it FILE.prom")
+    check_name(prometheus, "--prometheus")
     store, layout = connected(given), terms_of(given).layout
     project = project or layout.workload.name
     found = look(
@@ -83,11 +80,13 @@ def health(
     refused = False  # one receiver that fails keeps the measurements from no other
     if prometheus:
         text = textfile(found, project, datetime.now(UTC))
-        refused |= _is_refused(lambda: _replace(Path(prometheus), text), note, f"the textfile {prometheus}")
+        refused |= is_refused(
+            lambda: put_in_place(prometheus, text, "--prometheus"), note, f"the textfile {prometheus}"
+        )
     if cloudwatch:
         metrics = measurements(found, project)
         to = f"{len(metrics)} metrics to the namespace {cloudwatch}"
-        refused |= bool(metrics) and _is_refused(lambda: _to_cloudwatch(given, cloudwatch, metrics), note, to)
+        refused |= bool(metrics) and is_refused(lambda: _to_cloudwatch(given, cloudwatch, metrics), note, to)
         if not metrics:
             note(f"  nothing is known to write to the namespace {cloudwatch}")
     code = CODES.get(found.verdict, ExitCode.DIFFERENT)
@@ -110,7 +109,7 @@ def _lines(found: "Health", given: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _is_refused(hand_over: Callable[[], None], note: Callable[[str], None], what: str) -> bool:
+def is_refused(hand_over: Callable[[], None], note: Callable[[str], None], what: str) -> bool:
     """Hand measurements over and say so; return whether that failed. Nobody must take silence there for health."""
     try:
         hand_over()
@@ -125,22 +124,3 @@ def _to_cloudwatch(given: Mapping[str, Any], namespace: str, metrics: Any) -> No
     from drfsm.adapters import aws
 
     aws.metrics(endpoint_url=given["endpoint_url"] or None, region=given["region"] or None).put(namespace, metrics)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put a file in place whole: its reader, another user, sees the old one or the new one. Raises UsageFault."""
-    draft = ""
-    try:
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o644)
-        Path(draft).replace(path)
-    except OSError as fault:
-        raise UsageFault(
-            f"--prometheus {path}: can't be written: {fault.strerror}",
-            hint="name a file in a directory that exists, and that this user may write to",
-        ) from None
-    finally:
-        if draft:
-            Path(draft).unlink(missing_ok=True)

@@ -18,10 +18,12 @@ from drfsm.adapters.waiting import tell_with
 from drfsm.claims import bounded
 from drfsm.cli import first_page, next_steps
 from drfsm.cli.completing import COMPLETE_VARIABLE, completed
+from drfsm.cli.config_scope import ON_A_RUN, TRUSTING
 from drfsm.cli.examples import with_examples
 from drfsm.cli.first_page import COMMANDS
+from drfsm.cli.fitting import say_fitting
 from drfsm.cli.nearest import did_you_mean, suggested
-from drfsm.cli.say import say, say_lines, say_text
+from drfsm.cli.say import say, say_text
 from drfsm.errors import DrfsmError, ExitCode, IllegalTransition, Unreachable, UsageFault
 
 __all__ = ["COMMANDS", "cli", "filled", "main", "run"]
@@ -37,12 +39,21 @@ def filled(command: click.Command, words: str) -> click.Command:
     """
     with_examples(command, words)
     for parameter in command.params:
+        _with_variable(words, parameter)
         if parameter.required:
             parameter.callback = _not_empty(parameter.callback)
     if isinstance(command, click.Group):
         for name, part in command.commands.items():
             filled(part, f"{words} {name}")
     return command
+
+
+def _with_variable(words: str, parameter: click.Parameter) -> None:
+    """Let a parameter take its value from a variable of the environment, by the table of the configuration's keys."""
+    if words.partition(" ")[0] not in ON_A_RUN:
+        from drfsm.cli.config_defaults import with_variable
+
+        with_variable(words, parameter)
 
 
 def _not_empty(before: Callable[..., Any] | None) -> Callable[..., Any]:
@@ -90,8 +101,15 @@ class Lazy(click.Group):
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="drfsm")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Disaster-recovery procedures as declared, journalled, resumable state machines."""
+    name = context.invoked_subcommand or ""
+    command = cli.get_command(context, name)
+    if command is not None and (name not in ON_A_RUN or (name in TRUSTING and os.environ.get("DRFSM_CONFIG"))):
+        from drfsm.cli import config_defaults
+
+        config_defaults.apply(context, name, command)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -144,7 +162,7 @@ def _report_fault(fault: BaseException, command: str = "") -> int:
                 command, fault.lines()
             )  # each printed as one line: none can forge another
             with _telling():
-                say_lines([f"drfsm: {first}", *rest], err=True)
+                say_fitting([f"drfsm: {first}", *rest], err=True)
             code = int(fault.exit_code)
         case click.exceptions.Exit():
             code = fault.exit_code

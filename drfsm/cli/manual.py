@@ -30,7 +30,7 @@ def man(context: click.Context, out: str) -> None:
     directory = Path(out).expanduser()
     directory.mkdir(parents=True, exist_ok=True)
     written = 0
-    for words, command in _every(context.find_root().command):
+    for words, command in every(context.find_root().command):
         (directory / f"{'-'.join(words)}.1").write_text(page(words, command), encoding="utf-8")
         written += 1
     say(f"{written} pages written to {directory}; to read one: man {directory / 'drfsm.1'}")
@@ -41,21 +41,22 @@ def page(words: tuple[str, ...], command: click.Command) -> str:
     return "\n".join(_lines(words, command)) + "\n"
 
 
-def _every(
+def every(
     command: click.Command, words: tuple[str, ...] = ("drfsm",)
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield a command and all below it, each with the words that lead to it."""
     yield words, command
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
             part = command.get_command(context, name)
             if part is not None:
-                yield from _every(part, (*words, name))
+                yield from every(part, (*words, name))
 
 
 def _lines(words: tuple[str, ...], command: click.Command) -> Iterator[str]:
     context = click.Context(command, info_name=" ".join(words), help_option_names=["-h", "--help"])
-    first, *more = _paragraphs(command.help or ABOUT)
+    first, *more = paragraphs(command.help or ABOUT)
     yield f'.TH "{_escaped("-".join(words)).upper()}" 1 "" "drfsm {__version__}" "drfsm"'
     yield ".SH NAME"
     yield f"{_escaped('-'.join(words))} \\- {_escaped(first.rstrip('.'))}"
@@ -66,7 +67,7 @@ def _lines(words: tuple[str, ...], command: click.Command) -> Iterator[str]:
     for paragraph in (first, *more):
         yield ".PP"
         yield _text(paragraph)
-    yield from _section("OPTIONS", _options(command, context))
+    yield from _section("OPTIONS", options(command, context))
     if isinstance(command, click.Group):
         yield from _section("COMMANDS", _commands(words, command, context))
     yield from _examples(words)
@@ -85,7 +86,8 @@ def _section(title: str, entries: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield _text(about or "-")
 
 
-def _options(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+def options(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    """Yield a command's options with what help says of each."""
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if record is not None:
@@ -101,7 +103,7 @@ def _commands(words: tuple[str, ...], group: click.Group, context: click.Context
 
 
 def _examples(words: tuple[str, ...]) -> Iterator[str]:
-    typed = [command for command, _ in OF_ALL] if len(words) == 1 else _typed(words)
+    typed = [command for command, _ in OF_ALL] if len(words) == 1 else typed_with(words)
     if not typed:
         return
     yield ".SH EXAMPLES"
@@ -110,7 +112,8 @@ def _examples(words: tuple[str, ...]) -> Iterator[str]:
     yield ".fi"
 
 
-def _typed(words: tuple[str, ...]) -> list[str]:
+def typed_with(words: tuple[str, ...]) -> list[str]:
+    """Return a command's examples, as they are typed. ``words``: those that lead to it, ``drfsm`` first."""
     return [" ".join((*words, more)).strip() for more in EXAMPLES.get(" ".join(words[1:]), ())]
 
 
@@ -118,7 +121,8 @@ def _related(words: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [words[:length] for length in range(1, len(words))] or [("drfsm", name) for name in ("status", "explain")]
 
 
-def _paragraphs(text: str) -> list[str]:
+def paragraphs(text: str) -> list[str]:
+    """Return the paragraphs of a help text, each in one line."""
     return [" ".join(paragraph.replace("\b", "").split()) for paragraph in text.split("\n\n") if paragraph.strip()]
 
 

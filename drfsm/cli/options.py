@@ -67,10 +67,19 @@ class Complete(click.Command):
             return super().parse_args(ctx, args)
         except click.MissingParameter:
             values, _, _ = self.make_parser(ctx).parse_args(given)
-            missing = [param.opts[0] for param in self.params if param.required and param.name not in values]
+            missing = [
+                param.opts[0]
+                for param in self.params
+                if param.required and param.name not in values and _said_nowhere(ctx, param)
+            ]
             if len(missing) < 2:  # noqa: PLR2004  click's own words are as good for one
                 raise
             raise click.UsageError(f"Missing options: {', '.join(missing)}.", ctx) from None
+
+
+def _said_nowhere(context: click.Context, parameter: click.Parameter) -> bool:
+    """Whether neither the environment nor the configuration has a value for a parameter that was not typed."""
+    return parameter.value_from_envvar(context) is None and context.lookup_default(parameter.name or "") is None
 
 
 def reason_in_words(_context: click.Context, _parameter: click.Parameter, value: str) -> str:

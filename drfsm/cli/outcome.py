@@ -4,23 +4,15 @@ import os
 import sys
 from collections.abc import Sequence
 
-import click
-
-from drfsm.cli.say import say, say_lines, say_text
+from drfsm.cli.documents import output_option
+from drfsm.cli.say import say, say_json, say_lines
 from drfsm.errors import ExitCode
-from drfsm.evidence.narrative import standing
-from drfsm.evidence.summary import summarise, summary_bytes
+from drfsm.evidence.standing import standing
+from drfsm.evidence.summary import summarise
 from drfsm.journal import Record, RunState
 from drfsm.runs.run_context import Outcome
 
-output = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="What stdout carries; progress goes to stderr.",
-)
+output = output_option("What stdout carries; progress goes to stderr.")
 
 STATUS_CODES = {
     "complete": ExitCode.DONE,
@@ -61,7 +53,7 @@ def reported(outcome: Outcome, output: str) -> int:
     state, records = outcome.state, outcome.records
     try:
         if output == "json":
-            say_text(summary_bytes(summarise(state, records, head=outcome.head)).decode())
+            say_json(summarise(state, records, head=outcome.head))
         else:
             above = records[-1].kind in ("held", "ended", "seal") and _is_one_terminal()
             say_lines(standing(state, str(outcome.place), with_reason=not above))

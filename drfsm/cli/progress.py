@@ -14,7 +14,7 @@ from typing import Any, TextIO, cast
 from drfsm.claims import printable_json
 from drfsm.cli.say import Enduring, write_line
 from drfsm.errors import common_causes, in_one_line, unmet
-from drfsm.evidence.wording import ACCEPTED, accepted_words
+from drfsm.evidence.wording import ACCEPTED, accepted_words, seconds_between
 from drfsm.journal import Record, RunState
 from drfsm.journal.record_types import Forecast
 from drfsm.runs.invocation import Listener
@@ -52,10 +52,15 @@ class Events:
 
     def on_record(self, record: Record, state: RunState) -> None:
         """Print a record: its kind, where the run stands, and its fields that are plain words or numbers."""
-        plain = {name: value for name, value in record.body.items() if name in _PLAIN_FIELDS}
-        run = {"run": state.run_id, "machine": state.machine, "seq": record.seq}
-        fields = {**run, "state": state.state, "status": state.status, **plain}
-        self._log.msg(f"run.{record.kind.removeprefix('run_')}", **fields)
+        name, fields = event_of(record, state)
+        self._log.msg(name, **fields)
+
+
+def event_of(record: Record, state: RunState) -> tuple[str, dict[str, Any]]:
+    """Return a record's event for log collectors: its dotted name, and its fields that are plain words or numbers."""
+    plain = {name: value for name, value in record.body.items() if name in _PLAIN_FIELDS}
+    run = {"run": state.run_id, "machine": state.machine, "seq": record.seq}
+    return f"run.{record.kind.removeprefix('run_')}", {**run, "state": state.state, "status": state.status, **plain}
 
 
 def _first(name: str) -> int:
@@ -70,11 +75,16 @@ _PLAIN_FIELDS = frozenset({
 
 
 class Progress:
-    """Prints a run's progress for people: one line for each record that matters to them, and each note."""
+    """Prints a run's progress for people: one line for each record that matters to them, and each note.
 
-    def __init__(self, stream: TextIO | Enduring) -> None:
+    ``by_record``: each line begins with when its record was written, counted from the run's start; else with how long
+    this process works on it.
+    """
+
+    def __init__(self, stream: TextIO | Enduring, *, by_record: bool = False) -> None:
         self._stream = stream
         self._began = time.monotonic()
+        self._at: float | None = 0.0 if by_record else None
         self._noted = ""
         self._unread = ""  # why the steps of a dry run are unknown, from some step on
         self._clear = ""  # the row of the last sample, if that was clear
@@ -87,8 +97,10 @@ class Progress:
             self._line("  ·", note)
             self._noted = note
 
-    def on_record(self, record: Record, _state: RunState) -> None:
+    def on_record(self, record: Record, state: RunState) -> None:
         """Print what a record means, if it matters to a person."""
+        if self._at is not None:
+            self._at = seconds_between(state.started_at, record.at) or 0.0
         if isinstance(forecast := record.content, Forecast):
             self._unreadable(forecast.unread)
             self._line(*_forecast(forecast))
@@ -155,7 +167,7 @@ class Progress:
         self._line("!", in_short or finding)
 
     def _line(self, mark: str, words: str) -> None:
-        passed = time.monotonic() - self._began
+        passed = time.monotonic() - self._began if self._at is None else self._at
         before = f"{passed:6.1f}s {mark} "
         write_line(self._stream, f"{before}{words}", indent=len(before))
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import click
 
-from drfsm.cli import plans
-from drfsm.cli.execution_inputs import as_execution_input, execution_input, tell_topic
+from drfsm.cli import plan_option, plans
+from drfsm.cli.execution_inputs import as_execution_input, execution_input
+from drfsm.cli.notify_options import notifying, taken
 from drfsm.cli.options import (
     Complete,
     Duration,
@@ -25,6 +25,8 @@ from drfsm.cli.promote_inputs import (
     held_against,
     inputs_of,
     orchestrated,
+    planned_run_id,
+    reserved_for,
 )
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say, say_json, say_lines
@@ -94,12 +96,7 @@ from drfsm.runs.mirrors import has_mirror
     help="Why the primary is lost or unfenced, or its ownership is adopted. The journal records it.",
 )
 @click.option("--ticket", default="", help="With --plan: approve at once, under this change or incident number.")
-@click.option(
-    "--plan",
-    default="",
-    metavar="SHA256",
-    help="Digest of the plan that --dry-run showed; approve it if it is still current.",
-)
+@plan_option.plan_file_or_digest
 @click.option(
     "--plan-of",
     default="",
@@ -155,9 +152,6 @@ from drfsm.runs.mirrors import has_mirror
 )
 @as_execution_input
 @click.option(
-    "--notify", default="", metavar="TOPIC_ARN", help="SNS topic that is told when the run waits for an approval."
-)
-@click.option(
     "--drain-timeout",
     type=Duration(),
     default=300,
@@ -166,10 +160,11 @@ from drfsm.runs.mirrors import has_mirror
 )
 @patience
 @of_a_run
+@notifying
 @output
 def promote(**options: Any) -> int:
     """Stop the primary, make DR's validated run canonical, and let DR publish. Never without a person's approval."""
-    invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
+    invocation = at_terminal(notify=taken(options), **{name: options.pop(name) for name in ("operator", "take_over")})
     output_format = str(options.pop("output"))
     start_options = {name: options.pop(name) for name in ("dry_run", "receipt_dir")}
     text = output_format == "text"
@@ -179,12 +174,13 @@ def promote(**options: Any) -> int:
     check_immediate_approval(options, ticket, approved_plan, plan_of, dry_run=dry_run, allow_older=allow_older)
     check_combinations(options)
     execution_arn, receipts = orchestrated(options, ticket)
+    plan = plan_option.chosen(dry_run=dry_run, as_execution_input=options["as_execution_input"])
     reserved = _reserved(approved_plan, plan_of)
-    planned = reserved or reserved_plans.Reserved(new_run_id("promote"), uuid4().hex)
+    planned = reserved or reserved_for(plan)
     # A dry run is a run of its own: its plan is of the one start that may use it.
     run_id = new_run_id("promote") if dry_run else planned.run_id
-    as_input, topic = options.pop("as_execution_input"), options.pop("notify")
-    inputs = inputs_of(options, planned)
+    as_input = options.pop("as_execution_input")
+    inputs = inputs_of(options, planned, planned_run_id(plan, options))
     if execution_arn:
         say_lines([f"  · {line}" for line in held_against(execution_arn, receipts, inputs)], err=True)
     if as_input:
@@ -192,6 +188,7 @@ def promote(**options: Any) -> int:
         return int(ExitCode.DONE)
     if reserved is not None:
         reserved_plans.refuse_used(reserved, mirrored=has_mirror(options, reserved.run_id))
+    plan_option.hold_to(plan, inputs, start_options["receipt_dir"], invocation)
 
     def approve_at_once(runner: Runner) -> RunState:
         _keep_plan(runner.state, planned)
@@ -204,15 +201,14 @@ def promote(**options: Any) -> int:
             )
         return runner.state
 
-    def use_plan(_place: Path) -> None:
+    def use_plan(place: Path) -> None:
+        plan_option.use(plan, place)
         if reserved is not None:
             reserved_plans.use(approved_plan, reserved)
 
     outcome = wiring.start(
         "promote", inputs, invocation, run_id=run_id, then=approve_at_once, prepare=use_plan, **start_options
     )
-    if topic:
-        tell_topic(topic, outcome)
     return reported(outcome, output_format)
 
 

@@ -1,16 +1,21 @@
 """Turns the options of `drfsm promote` into the inputs of the machine.
 
 Owns which options go together: every UsageFault of the command is raised here, before anything is made. A validation's
-receipt fills in what the options leave open. Called by promote.py.
+receipt fills in what the options leave open. Called by promote.py
+and plan.py.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from attrs import asdict
 
 from drfsm.cli.options import assignments, check_run_id, contract_of, new_workload_run_id, policy_inputs
+from drfsm.cli.plan_option import Chosen
+from drfsm.engine.runner import new_run_id
 from drfsm.errors import ActionFailed, UsageFault
 from drfsm.runs import reserved_plans
 from drfsm.runs.canonical import canonical_run
@@ -74,8 +79,23 @@ def check_combinations(options: dict[str, Any]) -> None:
         )
 
 
-def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str, Any]:
-    """Return the inputs of the run: from the options, else from the receipt, else the usual values."""
+def reserved_for(plan: Chosen | None) -> reserved_plans.Reserved:
+    """Return the run that a file's plan is reserved for, and its nonce; without one, a new run's."""
+    if plan is None:
+        return reserved_plans.Reserved(new_run_id("promote"), uuid4().hex)
+    return reserved_plans.Reserved(plan.run_id, plan.generated("plan_nonce"))
+
+
+def planned_run_id(plan: Chosen | None, options: Mapping[str, Any]) -> str:
+    """Return the id that a file's plan made up for the validation's run; "" where it is nobody's, or a receipt's."""
+    return "" if plan is None or options["validation_receipt"] else plan.generated("dr_run_id")
+
+
+def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved, validated_run_id: str = "") -> dict[str, Any]:
+    """Return the inputs of the run: from the options, else from the receipt, else the usual values.
+
+    ``validated_run_id``: the id of its own validation's run; "": a new one.
+    """
     receipt_text, receipt = _receipt(options.pop("validation_receipt"), options.pop("expect_receipt"), options)
     contract = contract_of(options)
     usual = {**asdict(contract.defaults), "namespace": contract.kubernetes.namespace}
@@ -107,7 +127,8 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict
         "taker": "dr",
         "target": "canonical",
         "primary_run_id": canonical_run(options),
-        "dr_run_id": options["dr_run_id"] or str(receipt.get("run_id") or new_workload_run_id(contract)),
+        "dr_run_id": options["dr_run_id"]
+        or str(receipt.get("run_id") or validated_run_id or new_workload_run_id(contract)),
         "staged_prefix": str(receipt.get("staged_prefix") or f"{options['prefix']}/promotes/{planned.run_id}"),
         "validation": "receipt" if receipt else "own",
         "validation_receipt": receipt_text,

@@ -1,10 +1,11 @@
-"""`drfsm replay`: tells a run's story from its journal and audits it. Offline, but for a mirror (``s3://…``).
+"""`drfsm replay`: tells a run's story from its journal and audits it. Offline, but for a mirror (``s3://…``) or --otlp.
 
 Adopts, executes and writes nothing.
 """
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from drfsm.adapters.file_journal import read_lines
 from drfsm.claims import LARGEST_BYTES
 from drfsm.cli.reading_options import bundle_or_mirror, output_format
 from drfsm.cli.say import say, say_json, say_lines
-from drfsm.errors import EvidenceFault, ExitCode
+from drfsm.errors import EvidenceFault, ExitCode, UsageFault
 from drfsm.evidence.narrative import tell
 from drfsm.evidence.wording import clock_remarks
 from drfsm.files import Directory
@@ -22,6 +23,7 @@ from drfsm.journal import Record, read
 from drfsm.runs import bundle, selection
 
 if TYPE_CHECKING:
+    from drfsm.adapters.otlp import Collector
     from drfsm.spec import MachineSpec
 
 
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     metavar="SHA256",
     help="Trust this declaration like one of drfsm's own.  [$DRFSM_TRUST_MACHINES]",
 )
+@click.option(
+    "--otlp", is_flag=True, help="Also send the run's trace to the collector that $OTEL_EXPORTER_OTLP_ENDPOINT names."
+)
 def replay(
     bundle_: str | None,
     output: str,
@@ -50,6 +55,7 @@ def replay(
     *,
     quiet: bool,
     verbose: bool,
+    otlp: bool,
 ) -> int:
     """Tell a run's story from its journal, then audit it: chain, legality, guards, seal. Offline, except for S3_URI.
 
@@ -59,6 +65,7 @@ def replay(
     from drfsm.evidence.audit import audit
     from drfsm.runs import trust
 
+    collector = _collector() if otlp else None  # BEFORE the story: whoever asks for it in vain hears that first
     raw, spec, beside = logged(bundle_)
     records = readable(raw)
     origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
@@ -75,9 +82,27 @@ def replay(
                 say(line)
         say_lines(clock_remarks(records))
         say_lines(verdict.lines())
+    if collector is not None:
+        from drfsm.evidence.traces import spans
+
+        finished = list(spans(records))
+        collector.take(finished)
+        say(f"{len(finished)} spans were sent to the collector of traces", err=True)
     if verdict.ok:
         return int(ExitCode.DONE)
     return int(ExitCode.DAMAGED if any(finding.rule == "chain" for finding in verdict.findings) else ExitCode.EVIDENCE)
+
+
+def _collector() -> "Collector":
+    """Return the collector of traces. Raises UsageFault where the environment names none that can be used."""
+    from drfsm.adapters import otlp
+
+    if not otlp.is_wanted(os.environ):
+        raise UsageFault(
+            f"--otlp needs a collector of traces, and the environment names none ({otlp.ENDPOINTS[1]})",
+            hint=f"export {otlp.ENDPOINTS[1]}=http://COLLECTOR:4318",
+        )
+    return otlp.Collector(os.environ)
 
 
 def logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | None]:
@@ -106,6 +131,7 @@ def _bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
     return (bound.judges, bound.late) if bound else ({}, None)
 
 
+@lru_cache(maxsize=1)  # the same journal is looked at twice
 def readable(raw: bytes) -> tuple[Record, ...]:
     """Return the records up to the first line that is damaged."""
     from drfsm.errors import JournalDamaged

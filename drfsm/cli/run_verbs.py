@@ -14,6 +14,8 @@ import click
 
 from drfsm.claims import bounded, is_name
 from drfsm.cli.completing import run_ids, triggers
+from drfsm.cli.config_notes import telling_differences
+from drfsm.cli.notify_options import notifying, taken
 from drfsm.cli.options import address, check_run_id, operator, reason_in_words, take_over
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
@@ -71,6 +73,7 @@ _WHO = (
         metavar="SHA256",
         help="Trust this declaration.  [$DRFSM_TRUST_MACHINES]",
     ),
+    notifying,
     output,
 )
 _reason = click.option("--reason", required=True, callback=reason_in_words, help="Why. The journal records it.")
@@ -92,8 +95,14 @@ def on_a_run(command: Callable[..., Outcome | int]) -> Callable[..., int]:
             machines=trusted_machines(options.pop("machines"), os.environ),
         )
         invocation = at_terminal(
-            operator=operator, take_over=take_over, kubeconfigs=files, places=places, assurances=assurances
+            operator=operator,
+            take_over=take_over,
+            kubeconfigs=files,
+            places=places,
+            assurances=assurances,
+            notify=taken(options),
         )
+        invocation = telling_differences(invocation)
         result = command(run, invocation, **options)
         return reported(result, output) if isinstance(result, Outcome) else result
 

@@ -10,6 +10,7 @@ import click
 from attrs import asdict
 from click.core import ParameterSource
 
+from drfsm.cli.reading_options import output_format
 from drfsm.cli.say import say, say_json
 from drfsm.errors import UsageFault
 
@@ -164,7 +165,7 @@ def outage(directory: Path | None, site: Literal["primary", "dr"], *, end: bool)
 
 @sandbox.command()
 @_directory
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_format
 def status(directory: Path | None, output: str) -> int:
     """Show whether the sandbox runs."""
     place = _place(directory)

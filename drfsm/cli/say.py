@@ -10,23 +10,21 @@ dropped, and the progress of a run goes on in a file of its bundle (``Enduring``
 
 import errno
 import io
-import json
 import os
 import re
-import sys
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from textwrap import wrap
 from typing import Any, TextIO
 
-from drfsm.claims import printable, printable_json, printable_lines
+from drfsm.claims import printable, printable_lines
 from drfsm.errors import DrfsmError
 from drfsm.files import Directory
 
 PROGRESS = "progress.log"
 _QUOTED = re.compile(r"`[^`]+`")
-_UNBROKEN = "\N{NO-BREAK SPACE}"
+UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def say(line: object = "", *, err: bool = False) -> None:
@@ -48,15 +46,10 @@ def say_text(text: str, *, err: bool = False) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print a value as JSON. Characters that do not print are escaped, so that a reader gets the same value."""
-    _echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False)))
+    """Print a document as JSON, or as ``-o`` asks (documents.py). Characters that do not print are escaped."""
+    from drfsm.cli.documents import written
 
-
-def say_page(text: str) -> None:
-    """Print a text of drfsm's own, in ASCII, to stdout, if there is one. Loads no click. Raises OSError."""
-    if sys.stdout is not None:  # None: closed from the start
-        sys.stdout.write(printable_lines(text))
-        sys.stdout.flush()
+    _echo(written(value))
 
 
 def _echo(text: str, *, err: bool = False) -> None:
@@ -131,8 +124,8 @@ def folded(line: str, width: int | None, indent: int = 0) -> list[str]:
     """
     if width is None or len(line) < width or width < 2 * indent:
         return [line]
-    whole = _QUOTED.sub(lambda command: command[0].replace(" ", _UNBROKEN), line)
+    whole = _QUOTED.sub(lambda command: command[0].replace(" ", UNBROKEN), line)
     parts = wrap(
         whole, width - 1, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )  # - 1: some marks are two columns wide
-    return [part.replace(_UNBROKEN, " ") for part in parts] or [line]
+    return [part.replace(UNBROKEN, " ") for part in parts] or [line]

@@ -1,4 +1,4 @@
-"""`drfsm status`: what is frozen here, where a run stands, and what to type next. Loads nothing heavy.
+"""`drfsm status`: what is frozen here, where a run stands, and what to type next, on one screen. Loads nothing heavy.
 
 It begins with what is frozen, by whichever run of this computer: another run than the one that is shown may have both
 sites frozen.
@@ -9,7 +9,8 @@ If the process of a run is gone, the summary is written again; the bundle's lock
 that. A summary that contradicts its journal is evidence: it is left as it is, and reported.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
@@ -19,6 +20,8 @@ import click
 
 from drfsm.adapters.file_journal import holder, read_lines
 from drfsm.claims import object_of
+from drfsm.cli import remembered
+from drfsm.cli.fitting import say_fitting
 from drfsm.cli.prices import prices_option, read_prices
 from drfsm.cli.reading_options import bundle_or_mirror, output_format
 from drfsm.cli.say import say, say_json, say_lines
@@ -33,10 +36,12 @@ from drfsm.errors import (
     Unreadable,
     UsageFault,
 )
-from drfsm.evidence.narrative import standing
+from drfsm.evidence.durations import filled
 from drfsm.evidence.remains import frozen_heading, frozen_words
 from drfsm.evidence.running import running
+from drfsm.evidence.standing import standing
 from drfsm.evidence.summary import summarise, summary_bytes
+from drfsm.evidence.wording import LATER
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
 from drfsm.runs import bundle, selection
@@ -52,7 +57,8 @@ from drfsm.runs.derived import make_true
     is_flag=True,
     help="Print plain kubectl and aws commands that put back what the run changed (docs/by-hand.md).",
 )
-def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool) -> int:
+@click.option("--roll-back", is_flag=True, help="With --by-hand: the commands for a run that is complete, too.")
+def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool, roll_back: bool) -> int:
     """Show what is frozen now, where a run stands, since when, and what to type next.
 
     BUNDLE is a directory or a run's id; without it the run that is open, else the newest. S3_URI is a run's mirror,
@@ -61,16 +67,20 @@ def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool) -> i
     if by_hand:
         if output == "json":
             raise UsageFault("--by-hand prints a shell script, which has no JSON", hint="leave out -o json")
-        return _by_hand(bundle_)
+        return _by_hand(bundle_, complete_too=roll_back)
+    if roll_back:
+        raise UsageFault("--roll-back goes with --by-hand", hint="drfsm status --by-hand --roll-back")
     if bundle_ is not None and bundle_.startswith("s3://"):
         return _status_of_mirror(bundle_, output, read_prices(prices))
     document = read_prices(prices)
+    words = [] if bundle_ is None else [bundle_]
+    origin = remembered.before(words) if output == "text" else ""
     runs = list(selection.known_runs())
     try:
         place = bundle.find(bundle_) if bundle_ is not None else selection.chosen(runs, to_read=True).place
     except UsageFault:
         if output == "text":
-            say_lines(_frozen_elsewhere(runs))
+            say_fitting(_frozen_elsewhere(runs, _now()))
         else:
             say_json(_with_other_runs({}, runs))
         raise
@@ -80,17 +90,27 @@ def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool) -> i
     state = fold(chain.records)
     worker, fault = _holder(place)
     dead = state.status == "running" and worker is None
+    page: Sequence[str] = ()
     summary = summarise(state, chain.records, head=chain.head, dead=dead)
     if output == "json":
         say_json(_with_other_runs(_counted(summary, state, document), runs))
     else:
-        say_lines(_frozen_here(state, runs))
-        heir = _heir(state, runs)
-        say_lines(
-            standing(state, str(place), dead=dead, with_frozen=False, superseded_by=heir, now=_now(), prices=document)
-        )
+        costs = running(state, _now(), document) is not None  # they grow by more than a duration
+        origin = "" if costs else origin
+        now = LATER if origin else _now()
+        page = tuple(_page(state, chain.records, str(place), runs, document, now=now, dead=dead))
+        say_fitting(filled(line, time.time()) for line in page)
+    remarks: list[str] = []
     if fault is None and worker is None and state.machine:
-        fault = _make_true(place, state, chain.records, lines, summary)
+        fault = _make_true(place, state, chain.records, lines, summary, remarks.append)
+    if fault is None and not remarks:
+        remembered.remember(origin, words, page)
+    return _ended(fault, remarks)
+
+
+def _ended(fault: DrfsmError | None, remarks: Sequence[str]) -> int:
+    """Print what was not as it should be; return the exit code."""
+    say_lines(remarks, err=True)
     if fault is None:
         return int(ExitCode.DONE)
     first, *rest = fault.lines()
@@ -98,7 +118,7 @@ def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool) -> i
     return int(ExitCode.DONE if isinstance(fault, DiskFault | UsageFault) else fault.exit_code)
 
 
-def _by_hand(named: str | None) -> int:
+def _by_hand(named: str | None, *, complete_too: bool) -> int:
     """Print the commands by which a person puts back what a run changed: from its records alone, also damaged ones."""
     from drfsm.runs import by_hand, mirrors
 
@@ -114,7 +134,7 @@ def _by_hand(named: str | None) -> int:
     if damage is not None:
         say(f"# THE JOURNAL IS DAMAGED ({damage.what}): what was done from there on is not in this list.")
         say("# Look for the whole of it in the run's mirror: drfsm list s3://<bucket>/<prefix>")
-    say_lines(by_hand.commands(records))
+    say_lines(by_hand.commands(records, complete_too=complete_too))
     return int(ExitCode.DONE if damage is None else ExitCode.DAMAGED)
 
 
@@ -143,11 +163,29 @@ def _status_of_mirror(uri: str, output: str, prices: str) -> int:
         summary = summarise(state, mirror.records, head=mirror.head)
         say_json(_with_other_runs(_counted(summary, state, prices), runs))
         return int(ExitCode.DONE)
-    say_lines(_frozen_here(state, runs))
-    say(f"Unchecked records of the mirror (drfsm replay {quote(uri)} checks them). Head: {mirror.head}")
-    heir = _heir(state, runs)
-    say_lines(standing(state, uri, with_frozen=False, superseded_by=heir, now=_now(), prices=prices))
+    unchecked = f"Unchecked records of the mirror (`drfsm replay {quote(uri)}` checks them). Head: {mirror.head}"
+    say_fitting(_page(state, mirror.records, uri, runs, prices, now=_now(), remark=unchecked))
     return int(ExitCode.DONE)
+
+
+def _page(
+    state: RunState,
+    records: Sequence[Record],
+    place: str,
+    runs: Sequence[selection.KnownRun],
+    prices: str,
+    *,
+    now: str,
+    dead: bool = False,
+    remark: str = "",
+) -> Iterator[str]:
+    """Yield the page of a run: what is frozen, by whichever run of this computer, and where this one stands."""
+    yield from _frozen_here(state, runs, now)
+    if remark:
+        yield remark
+    yield from standing(
+        state, place, dead, records=records, with_frozen=False, superseded_by=_heir(state, runs), now=now, prices=prices
+    )
 
 
 def _now() -> str:
@@ -160,15 +198,15 @@ def _counted(summary: dict[str, Any], state: RunState, prices: str) -> dict[str,
     return {**summary, "running_machines": machines} if machines else summary
 
 
-def _frozen_here(shown: RunState, runs: Sequence[selection.KnownRun]) -> Iterator[str]:
+def _frozen_here(shown: RunState, runs: Sequence[selection.KnownRun], now: str) -> Iterator[str]:
     """Yield what is frozen, by the run that is shown and by every other run of this computer."""
     if heir := _heir(shown, runs):
         yield (
             f"{shown.run_id} was TAKEN OVER by {heir}, which has changed the sites since: what it says of them below is"
             " no longer so, and it can neither go on nor be aborted."
         )
-    own = [] if heir else list(frozen_words(shown))
-    others = list(_frozen_elsewhere(runs, but=shown.run_id))
+    own = [] if heir else list(frozen_words(shown, now))
+    others = list(_frozen_elsewhere(runs, now, but=shown.run_id))
     if own:
         yield frozen_heading(shown)
         yield from own
@@ -182,7 +220,7 @@ def _heir(shown: RunState, runs: Sequence[selection.KnownRun]) -> str:
     return next((run.superseded_by for run in runs if run.id == shown.run_id), "")
 
 
-def _frozen_elsewhere(runs: Sequence[selection.KnownRun], but: str = "") -> Iterator[str]:
+def _frozen_elsewhere(runs: Sequence[selection.KnownRun], now: str, but: str = "") -> Iterator[str]:
     """Yield what the runs of this computer say is frozen, and where to read more; ``but``: the run that is shown."""
     for run in selection.freezing(runs):
         if run.id == but:
@@ -192,7 +230,7 @@ def _frozen_elsewhere(runs: Sequence[selection.KnownRun], but: str = "") -> Iter
             continue
         at = f"which ended {run.status}" if run.state.ended else f"{run.status.upper()} in {run.state.state}"
         yield f"Frozen now by {'another run, ' if but else ''}{run.id}, {at}:"
-        yield from frozen_words(run.state)
+        yield from frozen_words(run.state, now)
         yield f"  more about it: drfsm status {quote(run.name)}"
 
 
@@ -223,7 +261,12 @@ def _holder(place: Path) -> tuple[dict[str, Any] | None, DrfsmError | None]:
 
 
 def _make_true(
-    place: Path, state: RunState, records: Sequence[Record], lines: Sequence[bytes], summary: dict[str, Any]
+    place: Path,
+    state: RunState,
+    records: Sequence[Record],
+    lines: Sequence[bytes],
+    summary: dict[str, Any],
+    remark: Callable[[str], None],
 ) -> DrfsmError | None:
     """Write the derived files of a run that nobody works on, if they differ from its records.
 
@@ -244,7 +287,7 @@ def _make_true(
         try:
             make_true(state.machine, place, records, state)
         except (EvidenceFault, DeclarationFault) as fault:  # `status` needs no declaration; a drill's receipts do
-            say(f"phases/ was not checked against the records: {fault.what}", err=True)
+            remark(f"phases/ was not checked against the records: {fault.what}")
     except (DiskFault, UsageFault, FileDamaged) as fault:
         fault.what = f"the summary on disk is out of date and could not be written: {fault.what}"
         return fault

@@ -28,6 +28,12 @@ def keep(context: click.Context, parameter: click.Parameter, value: str) -> None
     context.meta[f"{_KEPT}{parameter.name}"] = value
 
 
+def kept(context: click.Context, name: str) -> str | None:
+    """Return what was typed for such an option; None where its value is what was typed."""
+    typed: str | None = context.meta.get(f"{_KEPT}{name}")
+    return typed
+
+
 def again(*more: str) -> str:
     """Return the present command as it was typed, with more options at its end, in the place of those that it had."""
     context = click.get_current_context()

@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from drfsm.cli.notify_options import notifying, taken
 from drfsm.cli.options import Amount, address, operator, region, take_over
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.run_verbs import digests
 from drfsm.cli.say import say
-from drfsm.errors import ExitCode, UsageFault
+from drfsm.errors import ExitCode
+from drfsm.runs.notices import EVENTS, HELD
 from drfsm.runs.trust import Assurances, trusted_machines
 
 
@@ -26,7 +28,6 @@ from drfsm.runs.trust import Assurances, trusted_machines
     help="Path to the primary's kubeconfig.  [$DRFSM_KUBECONFIG_PRIMARY]",
 )
 @click.option("--terraform-dir", default="", type=click.Path(), help="Path to the Terraform module on this machine.")
-@click.option("--notify", default="", metavar="TOPIC_ARN", help="SNS topic that is told when a run waits for a person.")
 @click.option(
     "--heartbeat",
     type=Amount(3600, positive=True),
@@ -53,20 +54,17 @@ from drfsm.runs.trust import Assurances, trusted_machines
 @region
 @operator
 @take_over
-def worker(
-    *, queue_url: str, bucket: str, prefix: str, notify: str, heartbeat: float, idle_exit: float, **options: Any
-) -> int:
+@notifying
+def worker(*, queue_url: str, bucket: str, prefix: str, heartbeat: float, idle_exit: float, **options: Any) -> int:
     """Take rows of runs that an execution drives, one a task: guards, journal and lease are as ever.
 
     Ctrl-C or SIGTERM ends it at the next clean point; its run is then taken by the next worker. See
     docs/step-functions.md.
     """
     from drfsm.adapters.aws_session import Services
-    from drfsm.adapters.queues import TOPIC, Queue
+    from drfsm.adapters.queues import Queue
     from drfsm.runs.worker import Place, Worker
 
-    if notify and not TOPIC.fullmatch(notify):
-        raise UsageFault("--notify is no ARN of an SNS topic", hint="arn:aws:sns:REGION:ACCOUNT:NAME")
     kubeconfigs = {
         site: options[f"kubeconfig_{site}"] or os.environ.get(f"DRFSM_KUBECONFIG_{site.upper()}", "")
         for site in ("dr", "primary")
@@ -74,6 +72,7 @@ def worker(
     invocation = at_terminal(
         operator=options["operator"],
         take_over=options["take_over"],
+        notify=taken(options, EVENTS - {HELD}),  # of a question: once the execution asks it (runs/worker.py)
         kubeconfigs=kubeconfigs,
         places={name: options[name] for name in ("endpoint_url", "region", "terraform_dir")},
         assurances=Assurances(
@@ -85,7 +84,7 @@ def worker(
     Worker(
         services,
         Queue(services, queue_url),
-        Place(bucket, prefix.strip("/"), notify),
+        Place(bucket, prefix.strip("/")),
         invocation,
         tell=partial(say, err=True),
         beat_seconds=heartbeat,

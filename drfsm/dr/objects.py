@@ -57,7 +57,12 @@ def cronjob_of(cluster: Cluster, namespace: str, name: str = "", usual: str = ""
 
 def name_of_ours(run: Run, role: str) -> str:
     """Return the name that a run gives the Job that it makes in a role; no other run gives the same."""
-    return f"drfsm-{role}-{run.id}"[:63].rstrip("-.")
+    return name_of_job(run.id, role)
+
+
+def name_of_job(run_id: str, role: str) -> str:
+    """Return the name of a run's Job by the run's id alone: also before the run is begun."""
+    return f"drfsm-{role}-{run_id}"[:63].rstrip("-.")
 
 
 def check_namespace(cluster: Cluster, namespace: str) -> None:

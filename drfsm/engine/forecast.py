@@ -47,7 +47,7 @@ def _next(spec: MachineSpec, log: RunLog, position: str) -> Row | None:
 
 
 def _forecast(spec: MachineSpec, row: Row, judgement: Judgement) -> dict[str, Any]:
-    checks = [*map(_with_outcome, judgement.checks), *_not_evaluated(spec, row, judgement)]
+    checks = checks_of(spec, row, judgement)
     return {
         "row": row.key,
         "trigger": row.trigger,
@@ -62,6 +62,11 @@ def _forecast(spec: MachineSpec, row: Row, judgement: Judgement) -> dict[str, An
         "because": row.reason,
         **({"foreseen": foreseen} if (foreseen := [_with_outcome(check).json for check in judgement.foreseen]) else {}),
     }
+
+
+def checks_of(spec: MachineSpec, row: Row, judgement: Judgement) -> list[Check]:
+    """Return every check of a row's guards and its outcome: passed, failed, or (nothing was read) not_evaluated."""
+    return [*map(_with_outcome, judgement.checks), *_not_evaluated(spec, row, judgement)]
 
 
 def _unread(log: RunLog) -> str:

@@ -1,34 +1,28 @@
-"""A run in words: where it stands (`drfsm status`), and everything that happened (`drfsm replay`).
+"""A run in words: everything that happened (`drfsm replay`); standing.py says where it stands.
 
-``standing`` is for a tired operator at 3 a.m.: what is frozen, why the run stopped, what to type. ``tell`` is for
-whoever wants to understand the run afterwards: one paragraph a record, with what was seen and who did it. Neither
-shows a confirmation token. Both read records only, however badly those were written, and load nothing heavy.
+``tell`` is for whoever wants to understand the run afterwards: one paragraph a record, with what was seen and who did
+it. It shows no confirmation token, reads records only, however badly those were written, and loads nothing heavy.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import PurePath
-from shlex import quote
 from typing import Any
 
 from drfsm.claims import printable
 from drfsm.errors import shown
-from drfsm.evidence import running
-from drfsm.evidence.remains import canonical, frozen
+from drfsm.evidence.durations import lasting
 from drfsm.evidence.wording import (
     ACCEPTED,
     accepted_words,
     clip,
-    commands,
     compact,
     identities,
-    lasting,
     moment,
     observation,
-    seconds_between,
+    one_by_one,
     shown_inputs,
     trigger_of,
 )
-from drfsm.journal import Record, RunState, findings_of
+from drfsm.journal import Record, findings_of
 from drfsm.journal.record_types import (
     Check,
     Commit,
@@ -53,11 +47,8 @@ from drfsm.journal.record_types import (
     TailCut,
 )
 
-_UNDECIDED = "waiting"  # the stage of a hold for a person's decision: its hint leads here, where the commands follow
 _REASON_WIDTH = 400
 _FINDING_WIDTH = 3000  # each says what was seen and what to do
-_FINDINGS_WIDTH = 6000  # of a run that was refused
-_TYPED_WIDTH = 72  # what is longer has its reason on the next line
 _SEEN_WIDTH = 100
 _VERDICTS = {
     "not_done": "nothing was done",
@@ -80,169 +71,6 @@ _SETTLED = {
     "not_excluded": "a late request of it is NOT EXCLUDED",
 }
 Json = Mapping[str, Any]
-
-
-# --- where it stands ------------------------------------------------------------------------------------
-
-
-def standing(
-    state: RunState,
-    place: str,
-    dead: bool = False,
-    *,
-    with_frozen: bool = True,
-    with_reason: bool = True,
-    superseded_by: str = "",
-    now: str = "",
-    prices: str = "",
-) -> Iterator[str]:
-    """Yield where a run stands. ``place`` is the bundle; ``dead``: no process works on the run.
-
-    ``with_frozen``: say what is frozen; `drfsm status` has said so before. ``with_reason``: say why it stands or
-    ended; the progress of a run that was just at work has said so on the same terminal.
-    ``superseded_by``: the run that took it over, so that nothing more is said of this one. ``now``: until when running
-    machines are counted, by default the last record. ``prices``: of machines, instead of those that the run was
-    started with.
-    """
-    if state.status == "none":
-        yield "No run was started here."
-        return
-    interrupted = dead and state.status == "running"
-    yield _headline(state, interrupted=interrupted)
-    if superseded_by:
-        named = quote(shortest_name(state, place))
-        yield f"Next: drfsm status {quote(superseded_by)}   (drfsm replay {named} tells what this run did)"
-        return
-    if with_reason:
-        yield from _why(state)
-    yield from _remarks(state)
-    if state.dry_run and state.inputs.get("expect_account") == "":
-        yield "  account: not confirmed, as neither --expect-account nor EXPECTED_ACCOUNT_ID says which it must be"
-    yield from _begun(state, alive=state.status == "running" and not interrupted)
-    yield from canonical(state)
-    if with_frozen:
-        yield from frozen(state)
-    yield from running.words(state, shortest_name(state, place), place, now, prices)
-    yield from _foreseen(state)
-    yield from _actors(state)
-    yield from _next(state, place, interrupted=interrupted)
-
-
-def _headline(state: RunState, *, interrupted: bool) -> str:
-    kind = "".join([" (DRY RUN: nothing was changed)" * state.dry_run, f" ({state.scope})" * (state.scope != "live")])
-    run, at = printable(state.run_id) + printable(kind), moment(state.last_at)
-    where = printable(state.state)
-    if interrupted:
-        return f"{run} was INTERRUPTED in {where}: no process works on it. Its last record is of {at}."
-    if state.status == "held":
-        return f"{run} is HELD in {where} since {at}."
-    if state.ended:
-        lasted = seconds_between(state.started_at, state.ended_at) or 0.0
-        status = printable(state.status).replace("_", " ")
-        return f"{run} ended: {status}, in {where}, at {moment(state.ended_at)}, after {lasting(lasted)}."
-    return f"{run} is running, in {where}. Its last record is of {at}."
-
-
-def _why(state: RunState) -> Iterator[str]:
-    if state.reason:
-        stage = "" if not state.stage or state.reason.startswith(state.stage) else f"{printable(state.stage)}: "
-        width = _FINDINGS_WIDTH if state.status == "refused" else _FINDING_WIDTH
-        first, *more = _reasons(state.reason, state.findings, width)
-        yield f"  why: {stage}{first}"
-        yield from (f"       {finding}" for finding in more)
-    if state.hint and state.stage != _UNDECIDED:
-        yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
-
-
-def _remarks(state: RunState) -> Iterator[str]:
-    """Yield what a person must know beside the reason: the way back, risks that were taken, what was left."""
-    if state.forward_only and not state.ended:
-        yield "  past the point of no return: the only way is forward, with drfsm resume; an abort is refused"
-    for name, reading in state.facts.items():
-        if reading.value == ACCEPTED:
-            yield f"  {accepted_words(name, reading.seen)}"
-    for loud in state.loud:
-        yield f"  {printable(loud)}"
-    for kept in state.kept if state.ended else ():
-        yield f"  not undone, on purpose: {printable(kept)}"
-    for words in state.not_excluded:
-        yield f"  NOT EXCLUDED: {clip(words, _REASON_WIDTH)}"
-
-
-def _reasons(reason: str, findings: Sequence[str], width: int) -> list[str]:
-    """Return a reason, one finding a line, where they are on record one by one."""
-    return [clip(finding, _FINDING_WIDTH) for finding in findings] or [clip(reason, width)]
-
-
-def _begun(state: RunState, *, alive: bool) -> Iterator[str]:
-    intent = state.open
-    if intent is None:
-        return
-    begun = f"{printable(intent.trigger)} at {moment(intent.at)} (attempt {intent.attempt})"
-    if alive:
-        yield f"  working on: {begun}"
-    else:
-        yield f"  unfinished action: {begun}. Nobody knows yet whether it was done; drfsm resume checks that first."
-
-
-def _foreseen(state: RunState) -> Iterator[str]:
-    """Yield what preflight warned of, as long as it may still come."""
-    if state.foreseen and not state.ended:
-        yield "Known beforehand:"
-        yield from (f"  {clip(check.words, _FINDING_WIDTH)}" for check in state.foreseen)
-
-
-def _actors(state: RunState) -> Iterator[str]:
-    """Yield who started, last resumed and decided, as far as an identity is proven."""
-    latest = {actor.did: actor for actor in state.actors}
-    lines = [
-        f"  {printable(did)} by {printable(actor.operator)} at {moment(actor.at)}: {identity}"
-        for did, actor in latest.items()
-        if (identity := identities(actor.proven))
-    ]
-    if lines:
-        yield "Who:"
-        yield from lines
-
-
-def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
-    named = shortest_name(state, place)
-    if state.status == "running" and not interrupted and not place.startswith("s3://"):
-        yield "Next: wait. Ctrl-C in its terminal stops it at a clean point."
-        return
-    at_work = state.status == "running" and not interrupted
-    actions = list(_from_afar(state, named) if at_work else commands(state, named))
-    if state.ended:
-        actions.append((f"drfsm replay {quote(named)}", "what happened, and whether the log proves it"))
-    width = max((len(typed) for typed, _ in actions if len(typed) <= _TYPED_WIDTH), default=0)
-    yield "Next:"
-    for typed, reason in actions:
-        if len(typed) <= _TYPED_WIDTH:
-            yield f"  {typed:<{width}}  {reason}"
-        else:
-            yield f"  {typed}"
-            yield f"      {reason}"
-
-
-def _from_afar(state: RunState, named: str) -> Iterator[tuple[str, str]]:
-    """Yield what to type for a mirror whose run may still be working: only the run's own machine can see that."""
-    status, resume = f"drfsm status {quote(named)}", f"drfsm resume {quote(named)}"
-    yield status, "run this again: if the last record is newer, the run is working; wait"
-    yield (
-        f"{resume} --take-over {quote(state.run_id)}",
-        f"go on here, if no process on {printable(state.host)} works on it; the command says what else it needs",
-    )
-
-
-def shortest_name(state: RunState, place: str) -> str:
-    """Return the shortest name by which the commands find the bundle: the run's id where it is at home."""
-    path = PurePath(place)
-    if place.startswith("s3://"):  # another machine knows it by no other name
-        return place
-    return state.run_id if not place or path.parts[-2:] == ("runs", state.run_id) else place
-
-
-# --- what happened --------------------------------------------------------------------------------------
 
 
 def tell(records: Iterable[Record], *, brief: bool = False) -> Iterator[str]:
@@ -401,7 +229,7 @@ def _rejected(rejected: Rejected, _width: int) -> Iterator[str]:
 
 def _held(held: Held, _width: int) -> Iterator[str]:
     yield printable(f"HELD in {held.state} at {held.stage}")
-    yield from _reasons(held.reason, held.findings, _FINDING_WIDTH)
+    yield from one_by_one(held.reason, held.findings, _FINDING_WIDTH)
     yield from (printable(f"frozen: {words}") for words in held.frozen)
     if held.lease:
         yield "releases the lease: nothing was changed, and other runs may start"
@@ -431,7 +259,7 @@ def _forecast(forecast: Forecast, _width: int) -> Iterator[str]:
 def _ended(ended: Ended, _width: int) -> Iterator[str]:
     yield printable(f"ENDS {ended.status} in {ended.state}")
     if ended.reason:
-        yield from _reasons(ended.reason, ended.findings, _FINDING_WIDTH)
+        yield from one_by_one(ended.reason, ended.findings, _FINDING_WIDTH)
     yield from (printable(f"frozen: {words}") for words in ended.frozen)
     yield from (printable(f"not undone, on purpose: {kept}") for kept in ended.kept)
 

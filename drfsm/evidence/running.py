@@ -2,7 +2,7 @@
 
 A drill that is stopped costs until it goes on. What runs is read from its records alone: the results of its rows, and
 the fact ``runner`` as it was last seen. No price is drfsm's own (costs.py). Called by summary.py, with the time of the
-last record, and by narrative.py, with the time of now.
+last record, and by standing.py, with the time of now.
 """
 
 from collections.abc import Iterator, Mapping

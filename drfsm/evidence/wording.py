@@ -15,6 +15,7 @@ from drfsm import claims
 from drfsm.claims import is_name, printable
 from drfsm.claims import moment as moment_of
 from drfsm.errors import common_causes, in_one_line, shown
+from drfsm.evidence.durations import lasting, marked
 from drfsm.journal import OpenIntent, Record, RunState
 from drfsm.journal.record_types import Failed, Forecast, Held, Repaired, Resolved, Sampled, Transition
 
@@ -24,12 +25,13 @@ NOBODY = "nobody can publish"
 
 DOCUMENTS = ("workload", "comparison_profile")
 """Inputs that hold a whole document; readers are shown its name and digest."""
+LATER = "later"
+"""A time that is not known yet: durations up to it are marks."""
 WHY = '--reason "..."'
 _ANY = "..."  # what a person must fill in
 _WITHHELD = re.compile(r"confirm|token|secret|passw|_env$", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _ROW = re.compile(r".* --(?P<trigger>.+)--> .*", re.DOTALL)
-_MINUTE, _HOUR = 60, 3600
 _PROVEN_WIDTH = 600
 _ACCEPTED_WIDTH = 1500
 ACCEPTED = "accepted"
@@ -88,6 +90,11 @@ def clip(text: object, width: int) -> str:
     """Return a plain text of at most ``width`` characters; what was cut off is marked."""
     plain = printable(text)
     return plain if len(plain) <= width else f"{plain[: width - 1]}…"
+
+
+def one_by_one(reason: str, findings: Sequence[str], width: int, reason_width: int = 0) -> list[str]:
+    """Return a reason, one finding a line of at most ``width``, where they are on record one by one."""
+    return [clip(finding, width) for finding in findings] or [clip(reason, reason_width or width)]
 
 
 def compact(seen: Any, width: int) -> str:
@@ -177,14 +184,16 @@ def clock_remarks(records: Iterable[Record]) -> Iterator[str]:
         before = record
 
 
-def lasting(seconds: float) -> str:
-    """Return a duration as people say it."""
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), _MINUTE)
-    if seconds < _HOUR:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+def so_long(since: str, now: str) -> str:
+    """Return how long it is since then, in brackets; "" where one of the two is no time, or none is asked for.
+
+    ``now`` may be ``LATER``: then a mark stands for the duration, which `durations.filled` puts in.
+    """
+    if now == LATER:
+        at = moment_of(since)
+        return f" ({marked(at.timestamp())})" if at is not None else ""
+    seconds = seconds_between(since, now) if now and since else None
+    return "" if seconds is None else f" ({lasting(seconds)})"
 
 
 def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
@@ -211,7 +220,7 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
             f"say that {printable(state.open.trigger)} was done, if resume can't see that",
         )
         yield f"drfsm resolve not_done {run} {WHY}", "say that it was not done"
-    for trigger, reason, args in _requests(state):
+    for trigger, reason, args in sorted(_requests(state), key=lambda request: _gives_up(request[0])):
         if trigger == "approve" or (trigger == "abort" and state.forward_only):
             continue
         verb = "abort" if trigger == "abort" else f"request {quote(trigger)}"
@@ -250,6 +259,11 @@ def _plan_to_approve(state: RunState) -> str:
 
 def _resume_words(intent: OpenIntent | None) -> str:
     return f"check whether {printable(intent.trigger)} was done, then go on" if intent else "go on from exactly here"
+
+
+def _gives_up(trigger: str) -> bool:
+    """Whether a trigger declares a site lost: whoever types the first line that is offered must not meet this one."""
+    return trigger.startswith("declare_")
 
 
 def _requests(state: RunState) -> Iterator[tuple[str, str, dict[str, str]]]:

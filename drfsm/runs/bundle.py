@@ -6,6 +6,8 @@
     steps/NN-<trigger>.log     what each step saw and said
     alarm_history.json         a failback's with alarms: derived (derived_files.py)
     progress.log               the rest of a run's progress, from when its terminal was closed (cli/say.py)
+    notices.log                which notices were sent of the run, to whom, and why not (notifying.py); no address
+    traces.sent                up to which record a collector has the run's spans (tracing.py)
     phases/, private/, logs/   a drill's: derived files (derived_files.py), and the files of its site (clusters.py)
 
 Bundles live in ``<home>/runs/<run id>``; one that ``--receipt-dir`` put elsewhere has a link there. Every file is

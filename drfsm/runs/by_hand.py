@@ -5,8 +5,10 @@ annotations are part of it. Nothing is asked of a site, a store or a lease, and 
 shell script: what a person reads stands in comments, every value is quoted, the newest change comes first, and each
 command sets one object to what it was, however far the run's change of it came. What can't be put back is named.
 
-A command here is no compare-and-swap: it overwrites whatever another process wrote since. The head of the output says
-so. No secret is in it: snapshots hold none. Used by `drfsm status --by-hand`.
+A pointer is put back by compare-and-swap: only where it still names the run of before or the one that this run moved it
+to, with the ETag that it had when that was read. Every other command overwrites whatever another process wrote since,
+and the head of the output says so. A run that is complete needs nothing put back, and has a script only where a person
+asks for it. No secret is in it: snapshots hold none. Used by `drfsm status --by-hand`.
 """
 
 import json
@@ -24,6 +26,8 @@ from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL
 from drfsm.dr.sites import fence_statement, schedules
 from drfsm.dr.terms import Terms, terms_of
 from drfsm.errors import DrfsmError, UsageFault
+from drfsm.evidence.remains import canonical
+from drfsm.evidence.wording import moment
 from drfsm.journal import Record, RunState, fold
 from drfsm.journal.record_types import Intent
 from drfsm.journal.replay import keep_first
@@ -38,6 +42,12 @@ _EDIT_POLICY = (
 
 Nothing on stdin is a bucket without a policy: the command before it lets only that answer through.
 """
+_CHECK_POINTER = (
+    "import json,sys; file,name,*known=sys.argv[1:]; named=json.load(open(file)).get(name);"
+    ' sys.exit(None if named in known else f"{file} names {named}: another process moved this pointer since.'
+    ' Nothing was written")'
+)
+"""Ends with an error unless a pointer that was read names one of the known runs. Arguments: file, field, runs."""
 _DEPLOYMENT = "Deployment/"
 _NAMES = {"namespace": "Kubernetes name", "bucket": "bucket", "prefix": "prefix", "staged_prefix": "prefix"}
 _STAGED = re.compile(r"(validations|promotes|drills)/[^/]+(/.+)?")  # below a run's prefix: dr/layout.py
@@ -53,12 +63,16 @@ class Change:
     before: Mapping[str, Any]
 
 
-def commands(records: Sequence[Record]) -> Iterator[str]:
+def commands(records: Sequence[Record], *, complete_too: bool = False) -> Iterator[str]:
     """Yield the script, a line at a time. ``records``: as many as can be read; at least the first.
 
-    Raises JournalDamaged for records that can't be understood.
+    Of a run that is complete there are no commands, unless ``complete_too``. Raises JournalDamaged for records that
+    can't be understood.
     """
     state = fold(records)
+    if state.status == "complete" and not complete_too:
+        yield from _complete(state)
+        return
     undone = {entry.row for entry in state.undone}
     yield from _head(state)
     if unfit := _unfit(state):
@@ -93,13 +107,25 @@ def _changes(records: Sequence[Record]) -> list[Change]:
     return list(changes.values())
 
 
+def _complete(state: RunState) -> Iterator[str]:
+    run = printable(state.run_id)
+    yield f"# {run} is COMPLETE since {moment(state.ended_at)}: everything is as the procedure means it."
+    yield "# Nothing needs to be put back."
+    yield from (f"# {line}" for line in canonical(state))
+    yield "# To go the other way, run the other procedure (drfsm failback, drfsm promote): it checks before it moves."
+    yield f"# The commands that would take this run back all the same: drfsm status --by-hand --roll-back {quote(run)}"
+
+
 def _head(state: RunState) -> Iterator[str]:
     yield f"# Puts back by hand what {printable(state.run_id)} changed, newest first. Read each line before you run it."
     yield "# First be sure that no process works on the run, on any computer: it would change everything again."
-    yield "# These commands overwrite what others wrote since. drfsm abort, where it still goes on, does not."
+    yield "# All but a pointer's overwrite what others wrote since. drfsm abort, where it still goes on, does not."
     if state.dry_run:
         yield "# This was a dry run: it changed nothing."
-    if state.forward_only:
+    if state.status == "complete":
+        yield "# THIS RUN IS COMPLETE, and nothing needs to be put back. To go back all the same, first stop the site"
+        yield "# that publishes now. Then run every command below, or readers see one run and sites publish another."
+    elif state.forward_only:
         yield "# THE POINT OF NO RETURN IS PASSED: drfsm itself would only go forward (drfsm resume). To go back all"
         yield "# the same, run every command below, or readers see one run and the sites publish another."
 
@@ -205,24 +231,49 @@ def _fence(site: str, seen: Mapping[str, Any], state: RunState, terms: Terms) ->
     put = _aws(state, "s3api", "put-bucket-policy", *at, "--policy", f"file://{new}")
     delete = _aws(state, "s3api", "delete-bucket-policy", *at)
     edit = f"{join(['python3', '-c', _EDIT_POLICY, name, ours])} < {old} > {new}"
-    # One line: where the policy can't be read, nothing may be written.
+    # One line, and a subshell: where the policy can't be read, nothing may be written, and `bash -e` ends.
     yield (
-        f"{{ {get} > {old} 2> {errors} || grep -q NoSuchBucketPolicy {errors}; }} && {edit}"
-        f" && if grep -q . {new}; then {put}; else {delete}; fi"
+        f"( {{ {get} > {old} 2> {errors} || grep -q NoSuchBucketPolicy {errors}; }} && {edit}"
+        f" && if grep -q . {new}; then {put}; else {delete}; fi )"
     )
 
 
 def _pointers(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
-    for key, image in seen.items():
-        where = f"s3://{terms.bucket}/{key}"
-        if image is None:
-            yield _aws(state, "s3", "rm", where)
-        elif not isinstance(image, Mapping):
-            yield _lost(where, f"it could not be read before: {image}")
+    for number, (key, image) in enumerate(seen.items(), 1):
+        if image is None or isinstance(image, Mapping):
+            yield _pointer(f"pointer-{number}", key, image, state, terms)
         else:
-            body = json.dumps(terms.workload.pointers.outward(image), sort_keys=True)
-            copy = _aws(state, "s3", "cp", "-", where, "--content-type", "application/json")
-            yield f"printf '%s\\n' {quote(body)} | {copy}"
+            yield _lost(f"s3://{terms.bucket}/{key}", f"it could not be read before: {image}")
+
+
+def _pointer(file: str, key: str, image: Mapping[str, Any] | None, state: RunState, terms: Terms) -> str:
+    """Return the line that puts one pointer back, or removes it where there was none.
+
+    It reads the pointer with its ETag, fails where that names a run that neither was there before nor is this run's,
+    and writes with the ETag. A pointer that was deleted is written only as long as there is none. A subshell: `bash -e`
+    ends where it fails, whichever part of it does.
+    """
+    pointers, now, old = terms.workload.pointers, f"{file}-now.json", f"{file}-before.json"
+    at = ("--bucket", terms.bucket, "--key", key)
+    missing = f"{{ grep -q NoSuchKey {file}.errors || {{ cat {file}.errors >&2; false; }}; }}"
+    get = f"{_aws(state, 's3api', 'get-object', *at, now)} --query ETag --output text 2> {file}.errors"
+    known = dict.fromkeys(str(run) for run in ((image or {}).get("run_id"), _new_run(terms)) if run)
+    check = join(["python3", "-c", _CHECK_POINTER, now, pointers.fields.get("run_id", "run_id"), *known])
+    if image is None:
+        remove = _aws(state, "s3api", "delete-object", *at)
+        return f"( if etag=$({get}); then {check} && {remove}; else {missing}; fi )"
+    body = quote(json.dumps(pointers.outward(image), sort_keys=True))
+    put = _aws(state, "s3api", "put-object", *at, "--body", old, "--content-type", "application/json")
+    swap = f"then {check} && {put} --if-match \"$etag\"; else {missing} && {put} --if-none-match '*'; fi"
+    return f"( printf '%s\\n' {body} > {old} && if etag=$({get}); {swap} )"
+
+
+def _new_run(terms: Terms) -> str:
+    """Return the run that the pointers were to name, "" where the records don't say."""
+    try:
+        return terms.new_run
+    except DrfsmError:
+        return ""
 
 
 def _artifacts(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:

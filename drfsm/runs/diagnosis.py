@@ -9,15 +9,14 @@ Leaves a receipt. Used by cli/diagnostics.py.
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from drfsm.errors import DrfsmError, LeaseLost
+from drfsm.errors import DrfsmError
 from drfsm.resources import shipped
 from drfsm.runs import bundle
 from drfsm.runs.earlier_drills import EarlierDrill
 from drfsm.runs.receipts import ReceiptFiles
-from drfsm.runs.world import connect
+from drfsm.runs.world import connect, read_only
 from drfsm.spec import load_machine
 from drfsm.spec.model import Foreseen, MachineSpec
 
@@ -34,23 +33,6 @@ LATER = "known once the site is up"
 RECEIPT = "diagnostics.receipt.json"
 
 
-class _NoLease:
-    """A lease that nobody can hold, so every write through it is refused."""
-
-    taken_from: Mapping[str, Any] = MappingProxyType({})
-
-    def check(self) -> None:
-        """Refuse."""
-        raise LeaseLost("diagnostics only: nothing is changed")
-
-    def acquire(self, _run_id: str, _operator: str, _host: str) -> int:
-        """Refuse."""
-        raise LeaseLost("diagnostics only: nothing is changed")
-
-    def release(self, _run_id: str) -> None:
-        """Do nothing: none is held."""
-
-
 def diagnose(
     inputs: Mapping[str, Any], run_id: str, receipt_dir: str | None, earlier: EarlierDrill | None
 ) -> tuple[dict[str, Any], Path]:
@@ -64,19 +46,18 @@ def diagnose(
 
 
 def _record(inputs: Mapping[str, Any], run_id: str, place: Path) -> dict[str, Any]:
-    from drfsm.adapters.fenced import fenced
     from drfsm.dr.procedures import drill as procedure
     from drfsm.dr.sites import baseline
     from drfsm.engine import Run, SystemClock
     from drfsm.engine.runner import who
 
     spec = load_machine((shipped("machines") / "drill.yaml").read_bytes(), source="drill.yaml")
-    world = fenced(connect(inputs, "", place, run_id)[0], _NoLease())
+    world = read_only(connect(inputs, "", place, run_id)[0])
     run = Run(run_id, inputs, who(), 0, True, "diagnose", {}, {}, SystemClock())  # noqa: FBT003  it changes nothing
     later = _known_later(spec, inputs)
     facts = procedure.diagnosed(world, run, [name for name in FACTS if name not in later])
     facts |= {name: {"value": None, "why": why} for name, why in later.items()}
-    refused = [*_refused(spec, inputs, facts), *_refused_backup(world, run, facts)]
+    refused = [*_refused(spec, inputs, facts), *refused_backup(world, run, facts["backup_contents"]["value"])]
     try:
         site = {"unknown": LATER} if _has_no_site(inputs) else baseline.diagnose(world.dr, str(inputs["namespace"]))
     except DrfsmError as fault:
@@ -125,11 +106,14 @@ def _refused(spec: MachineSpec, inputs: Mapping[str, Any], facts: Mapping[str, A
                 yield f"{fact} is {value}. {guard.reason}{f'. What to do: {guard.mend}' if guard.mend else ''}"
 
 
-def _refused_backup(world: "World", run: "Run", facts: Mapping[str, Any]) -> Iterator[str]:
-    """Yield why a backup that is whole would not be restored: what it holds, and the control plane that it needs."""
+def refused_backup(world: "World", run: "Run", contents: str | None) -> Iterator[str]:
+    """Yield why a backup that is whole would not be restored: what it holds, and the control plane that it needs.
+
+    ``contents``: the value of the fact ``backup_contents``.
+    """
     from drfsm.dr.procedures import drill as procedure
 
-    if facts["backup_contents"]["value"] != "intact":
+    if contents != "intact":
         return
     try:
         yield from procedure.unrestorable(world, run)

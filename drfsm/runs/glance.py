@@ -20,7 +20,7 @@ from drfsm.files import Directory
 
 LOG = "state_transitions.log"
 _SUMMARY = re.compile(r"[a-z][a-z0-9_]*\.summary\.json")
-_LARGEST_SUMMARY_BYTES = 4 << 20
+LARGEST_SUMMARY_BYTES = 4 << 20
 _TAIL_BYTES = 64 << 10
 """The end of a journal that is read; a last record that is longer is no glance."""
 
@@ -41,14 +41,14 @@ def glance(place: Path) -> Glance | None:
     try:
         with Directory.look(place) as directory:
             names = [name for name in directory.names() if _SUMMARY.fullmatch(name)]
-            raw = directory.read(names[0], _LARGEST_SUMMARY_BYTES) if len(names) == 1 else None
+            raw = directory.read(names[0], LARGEST_SUMMARY_BYTES) if len(names) == 1 else None
             size = directory.size(LOG) if raw else 0
             tail = directory.read(LOG, _TAIL_BYTES, start=max(0, size - _TAIL_BYTES)) if size else None
-        summary = object_of(raw or b"", "the summary", largest_bytes=_LARGEST_SUMMARY_BYTES)
+        summary = object_of(raw or b"", "the summary", largest_bytes=LARGEST_SUMMARY_BYTES)
     except DrfsmError:  # whoever folds the records says what is wrong
         return None
     head = _head(tail or b"", whole=size <= _TAIL_BYTES)
-    return _of(summary) if head and head == _known_head(summary) else None
+    return of_summary(summary) if head and head == _known_head(summary) else None
 
 
 def _head(tail: bytes, *, whole: bool) -> str:
@@ -64,7 +64,8 @@ def _known_head(summary: dict[str, Any]) -> object:
     return journal.get("head") if isinstance(journal, dict) else None
 
 
-def _of(summary: dict[str, Any]) -> Glance | None:
+def of_summary(summary: dict[str, Any]) -> Glance | None:
+    """Return what a summary says at a glance, None where a field is missing or of another type."""
     fields = {name: summary.get(name) for name in Glance._fields}
     if not all(isinstance(value, bool if name == "dry_run" else str) for name, value in fields.items()):
         return None

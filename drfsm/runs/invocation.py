@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from drfsm.journal import Record, RunState
+from drfsm.runs.notices import Notify
 from drfsm.runs.trust import Assurances
 
 
@@ -42,6 +43,7 @@ class Invocation:
     kubeconfigs: Mapping[str, str] = field(factory=dict)  # site -> file, where it lies elsewhere than when started
     places: Mapping[str, str] = field(factory=dict)  # endpoint_url, region, terraform_dir: likewise
     assurances: Assurances = field(factory=Assurances)  # what the operator answers for, and how to ask for more
+    notify: Notify = field(factory=Notify)  # whom, and of what
     listen: Callable[[Path], Listener] = lambda _place: Silent()  # makes a listener for one run's work, by its bundle
 
     @property

@@ -7,7 +7,7 @@ records name. Executes nothing, writes nothing. Used by `status`, `replay` and `
 fetching.py before a run continues from it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from attrs import frozen
@@ -88,16 +88,35 @@ def mirror_at(store: "ObjectStore", prefix: str, run_id: str) -> Mirror:
     return Mirror(f"s3://{store.bucket}/{home}", prefix, run_id, store, fetch(store, home))
 
 
-def mirrors_below(uri: str, places: Mapping[str, str]) -> Iterator[Callable[[], Mirror]]:
-    """Yield every run's mirror below ``s3://<bucket>/<prefix>``, each to be read when it is called."""
+def below(uri: str, places: Mapping[str, str]) -> tuple["ObjectStore", str]:
+    """Return the store and the prefix of ``s3://<bucket>/<prefix>``. Raises UsageFault for another address."""
     bucket, _, prefix = uri.removeprefix("s3://").strip("/").partition("/")
     prefix = prefix.removesuffix("/drfsm/runs").removesuffix("/drfsm")
     if not (is_name("bucket", bucket) and is_name("prefix", prefix)):
         raise UsageFault(f"{bounded(uri)} names no part of a bucket", hint="s3://<bucket>/<prefix>")
-    store, home = store_of(bucket, places), home_of(prefix, "")
+    return store_of(bucket, places), prefix
+
+
+def names_below(uri: str, places: Mapping[str, str]) -> Sequence[str]:
+    """Return the ids of all runs that are mirrored below ``s3://<bucket>/<prefix>``, however many keys there are."""
+    store, prefix = below(uri, places)
+    home = home_of(prefix, "")
     names = {stat.key.removeprefix(home).partition("/")[0] for stat in store.list(home)}
-    for name in sorted(name for name in names if is_name("drfsm run", name)):
-        yield lambda name=name: mirror_at(store, prefix, name)  # type: ignore[misc]  # bound now, called later
+    return sorted(filter(is_run, names))
+
+
+def is_run(name: str) -> bool:
+    """Whether a name below a mirror's prefix can be that of a run."""
+    return is_name("drfsm run", name)
+
+
+def address(bucket: str, prefix: str) -> str:
+    """Return ``s3://<bucket>/<prefix>``; without a prefix that of the workload whose contract drfsm ships."""
+    if not prefix:
+        from drfsm.dr import workload
+
+        prefix = workload.shipped().defaults.prefix
+    return f"s3://{bucket}/{prefix.strip('/')}"
 
 
 def store_of(bucket: str, places: Mapping[str, str]) -> "ObjectStore":
@@ -121,7 +140,9 @@ def own_prefix(inputs: Mapping[str, Any]) -> str:
 
 
 def state_of(mirror: Mirror) -> RunState:
-    """Return the state of a mirrored run. Raises EvidenceFault for inconsistent records, or another run's."""
+    """Return the state of a mirrored run. Raises EvidenceFault for inconsistent records, another run's, or none."""
+    if not mirror.lines:
+        raise EvidenceFault(f"{mirror.uri} holds no record", hint="find out who wrote there, and what")
     state = trust.sound(mirror.records)
     if mirror.records[0].kind != "start_revoked":  # which says no place
         _check_place(mirror, state)

@@ -28,10 +28,12 @@ from drfsm.runs.children import ChildRuns, Verbs
 from drfsm.runs.clusters import kubeconfig_of, pinned
 from drfsm.runs.derived import derived_by
 from drfsm.runs.fetching import local_inputs
+from drfsm.runs.followers import Subscriber, followed
 from drfsm.runs.heads import Heads
 from drfsm.runs.identity import identify, process_owner
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.mirrors import own_prefix
+from drfsm.runs.notices import NOBODY
 from drfsm.runs.signals import stopping
 from drfsm.runs.summary_files import SummaryFiles
 from drfsm.runs.world import connect
@@ -261,6 +263,15 @@ class RunContext:
 
     def work(self, operation: Operation, *, parent: Path | None = None, recheck: str = "all") -> RunState:
         """Let the runner work. ``parent``: the bundle of the run that this one belongs to; a hold of it holds both."""
+        endpoint_url = str(self._inputs.get("endpoint_url") or "")
+        with followed(
+            self._place, self._invocation.notify, self._journal.records, self._tell, endpoint_url=endpoint_url
+        ) as followers:
+            return self._work(operation, followers, parent, recheck)
+
+    def _work(
+        self, operation: Operation, followers: Sequence[Subscriber], parent: Path | None, recheck: str
+    ) -> RunState:
         from drfsm.dr.procedures import binding
 
         self._identify()
@@ -274,7 +285,7 @@ class RunContext:
             self._journal,
             lease=self._lease,
             clock=SystemClock(),
-            on_record=[summary, *self._derived, listener.on_record],
+            on_record=[summary, *self._derived, listener.on_record, *followers],
             say=listener.say,
             operator=self._invocation.operator,
             proven=self._identity,
@@ -335,6 +346,8 @@ class RunContext:
 
 def _for_children(invocation: Invocation, inputs: Mapping[str, Any], heads: Heads) -> Invocation:
     """Return the invocation for the child runs: they find the sites where this run finds them on this machine."""
+    # What stops a child stops its parent, which notifies; only what a child freezes is its own to tell.
+    invocation = evolve(invocation, notify=evolve(invocation.notify, events=(NOBODY,)))
     if heads.places is None and not invocation.named_places:
         return invocation
     files = {site: str(inputs.get(f"kubeconfig_{site}") or "") for site in ("dr", "primary")}

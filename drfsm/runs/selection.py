@@ -86,10 +86,11 @@ def _runs() -> Iterator[KnownRun]:
             place = place.parent
         if place not in seen:
             seen.add(place)
-            yield _read(place)
+            yield read_run(place)
 
 
-def _read(place: Path) -> KnownRun:
+def read_run(place: Path) -> KnownRun:
+    """Read one run. Raises nothing: what is wrong with its records is its fault."""
     try:
         records = read_chain(place).records
         bundle.check_not_emptied(place, records)
@@ -139,7 +140,8 @@ def chosen(runs: Iterable[KnownRun], *, to_read: bool) -> KnownRun:
 def _frozen_words(state: RunState) -> str:
     """Return what a run has frozen in one line; that nobody can publish stands first, and alone."""
     ordered = frozen_in_order(state.frozen_since)
-    words = [word for word in ordered if word.startswith(NOBODY)] or ordered
+    loud = [word for word in ordered if word.startswith(NOBODY)]
+    words = [NOBODY] if len(loud) > 1 else loud or ordered
     return ", ".join(word.replace(NOBODY, NOBODY.upper()) for word in words) or "nothing"
 
 

@@ -24,7 +24,9 @@ from attrs import evolve, frozen
 from drfsm.adapters.aws_session import Services
 from drfsm.adapters.executions import ARN, Executions, Token
 from drfsm.adapters.file_journal import read_chain
-from drfsm.adapters.queues import Message, Queue
+from drfsm.adapters.notice_targets import Message, Target
+from drfsm.adapters.queues import Message as Received
+from drfsm.adapters.queues import Queue
 from drfsm.claims import bounded
 from drfsm.engine import Runner
 from drfsm.errors import (
@@ -40,6 +42,7 @@ from drfsm.errors import (
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
 from drfsm.runs import bundle, mirrors, notices, trust, wiring
+from drfsm.runs.deliveries import Deliveries
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.signals import stopping
 from drfsm.runs.tasks import HELD, RUNNING, Position, Task, task_of
@@ -53,11 +56,10 @@ RESUME = "resume"
 
 @frozen
 class Place:
-    """Where a worker works: one bucket and prefix, and the topic that is told of questions ("": none)."""
+    """Where a worker works: one bucket and prefix."""
 
     bucket: str
     prefix: str
-    topic_arn: str = ""
 
 
 class Worker:
@@ -108,7 +110,7 @@ class Worker:
             return None
         return next(filter(None, map(self._taken, messages)), None)
 
-    def _taken(self, message: Message) -> Task | None:
+    def _taken(self, message: Received) -> Task | None:
         """Return a message's task, and delete the message; None for one that is no task, or that came too late."""
         try:
             task = task_of(message)
@@ -250,15 +252,16 @@ class Worker:
         else:
             return False  # the execution asks again, once its heartbeat is missed
         self._tell(f"{task.run_id}: {position.state}, {position.status}")
-        if position.status == HELD and self._place.topic_arn:
+        if position.status == HELD:
             self._notify(task, position)
         return position.status == RUNNING and not self._stopped
 
     def _notify(self, task: Task, position: Position) -> None:
-        try:
-            notices.needs_a_person(
-                self._services,
-                self._place.topic_arn,
+        """Notify people of a question, once the execution asks it. Waits for the targets, in a bound."""
+        endpoint_url = str(self._invocation.places.get("endpoint_url") or "")
+        deliveries = Deliveries(self._invocation.notify.targets, self._recorded, endpoint_url=endpoint_url)
+        deliveries.send(
+            notices.of_execution(
                 machine=task.machine,
                 run_id=task.run_id,
                 state=position.state,
@@ -266,10 +269,13 @@ class Worker:
                 triggers=position.ways,
                 plan_sha256=position.plan_sha256,
                 execution_arn=task.execution_arn,
-                by_worker=True,
             )
-        except DrfsmError as fault:
-            self._tell(f"nobody was notified: {fault.what}")
+        )
+        deliveries.flush(self._tell)
+
+    def _recorded(self, message: Message, target: Target, why: str) -> None:
+        if why:
+            self._tell(f"NOT notified: {target.label}: {why} ({message.title})")
 
 
 class Heart:

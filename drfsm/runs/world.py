@@ -1,15 +1,18 @@
 """The world that a run's inputs lead to: its store, its two clusters, what brings up a site; and the run's lease.
 
-Makes no call: whoever uses the world does. Used by run_context.py for a run, and by diagnosis.py without one.
+Makes no call: whoever uses the world does. Used by run_context.py for a run, and by diagnosis.py and plan.py without
+one: theirs is ``read_only``.
 """
 
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from drfsm.errors import LeaseLost
 from drfsm.runs.clusters import SiteCluster, kubeconfig_of, provisioner
 from drfsm.runs.mirrors import own_prefix
 
@@ -62,3 +65,27 @@ def connect(
         has_changed=has_changed,
     )
     return world, lease
+
+
+class _NoLease:
+    """A lease that nobody can hold, so every write through it is refused."""
+
+    taken_from: Mapping[str, Any] = MappingProxyType({})
+
+    def check(self) -> None:
+        """Refuse."""
+        raise LeaseLost("this command only reads: nothing is changed")
+
+    def acquire(self, _run_id: str, _operator: str, _host: str) -> int:
+        """Refuse."""
+        raise LeaseLost("this command only reads: nothing is changed")
+
+    def release(self, _run_id: str) -> None:
+        """Do nothing: none is held."""
+
+
+def read_only(world: "World") -> "World":
+    """Return the same world; every write to it raises LeaseLost."""
+    from drfsm.adapters.fenced import fenced
+
+    return fenced(world, _NoLease())

@@ -76,19 +76,19 @@ def _mark(row: Row) -> str:
 def table(spec: MachineSpec) -> str:
     """Return the rows as a Markdown table."""
     head = ("from", "trigger", "to", "by", "requires", "sets", "an abort", "because")
-    return _markdown(head, (_cells(row) for row in spec.rows))
+    return markdown_table(head, (_cells(row) for row in spec.rows))
 
 
 def foresight_table(spec: MachineSpec) -> str:
     """Return what is known beforehand of each guard of later rows as a Markdown table; "" where no row foresees."""
     head = ("guard", "would stop", "beforehand", "what to do, or why not beforehand")
     rows = [_foreseen(outlook) for outlook in outlooks(spec)]
-    return _markdown(head, rows) if rows else ""
+    return markdown_table(head, rows) if rows else ""
 
 
 def rules_table(spec: MachineSpec) -> str:
     """Return the ``never`` rules as a Markdown table: which facts together, in which states, of which runs, and why."""
-    return _markdown(("rule", "never", "in", "of which runs", "because"), (_ruled(rule) for rule in spec.never))
+    return markdown_table(("rule", "never", "in", "of which runs", "because"), (_ruled(rule) for rule in spec.never))
 
 
 def _ruled(rule: Rule) -> tuple[str, ...]:
@@ -104,9 +104,20 @@ def _where(states: tuple[str, ...]) -> str:
     return f"{len(states)} states, from {states[0]} to {states[-1]}"
 
 
-def _markdown(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("-" * len(cell) for cell in head), *rows]
+def markdown_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a Markdown table with a line at its end; what a cell says is never markup of a table or a tag."""
+    lines = [
+        head,
+        tuple("-" * len(cell) for cell in head),
+        *(tuple(plain(cell).replace("|", "\\|") for cell in row) for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def plain(words: str) -> str:
+    """Return words as Markdown in which no tag begins, but for code between backticks, which stays."""
+    parts = words.split("`")
+    return "`".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))
 
 
 def _foreseen(outlook: Outlook) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 The happy path goes from the initial state to one that ends ``complete``: by the runner's rows in the order in which
 they are declared, and where no row of the runner leaves a state, by a person's. *Out* leads whatever a failure, an
-abort or an undo leads to. Called by diagram.py and svg.py.
+abort or an undo leads to. Called by diagram.py and svg.py; by engine/outlook.py for the rows of one run.
 """
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from drfsm.spec.graph import closure, onward
 from drfsm.spec.model import By, MachineSpec, Row
@@ -64,6 +65,15 @@ class Ways:
                 yield (row,)
             elif row == crowd[0]:
                 yield tuple(crowd)
+
+
+def likely_way(spec: MachineSpec, inputs: Mapping[str, Any]) -> tuple[Row, ...]:
+    """Return the rows by which a run with these inputs completes, in order; () where none can complete.
+
+    Where a person decides, it is the first row that leads on.
+    """
+    goals = {state for state, status in spec.finals.items() if status == "complete"}
+    return _happy_path(evolve(spec, rows=tuple(row for row in spec.rows if row.selected(inputs))), goals)
 
 
 def _happy_path(spec: MachineSpec, goals: set[str]) -> tuple[Row, ...]:

@@ -188,6 +188,11 @@ def other_runs(told: Answer) -> list[dict[str, Any]]:
     return others
 
 
+def clock(at: str) -> str:
+    """Return a time as `status` shows it."""
+    return f"{at[:19].replace('T', ' ')}Z"
+
+
 def test_status_as_json_says_of_other_runs_what_the_head_of_its_text_says(drfsm: Drfsm, tmp_path: Path) -> None:
     """A refused run is shown: the one that froze both sites stands beside its summary, with each word and its time."""
     run_id = begun("failback", interrupted=True)
@@ -197,9 +202,11 @@ def test_status_as_json_says_of_other_runs_what_the_head_of_its_text_says(drfsm:
     assert (other["run_id"], other["status"], other["open"]) == (run_id, "interrupted", True)
     assert text.out.splitlines()[0] == f"Frozen now by another run, {run_id}, INTERRUPTED in {other['state']}:"
     assert f"  more about it: {other['type']}" in text.out.splitlines()
-    said = text.out.replace(NOBODY, NOBODY.lower())
+    loud = [frozen for frozen in other["frozen"] if frozen["what"].startswith(NOBODY.lower())]
     for frozen in other["frozen"]:
-        assert f"{frozen['what']}, since {frozen['since'][:19].replace('T', ' ')}Z" in said
+        assert frozen in loud or f"{frozen['what']}, since {clock(frozen['since'])}" in text.out
+    (said,) = [line for line in text.out.splitlines() if NOBODY in line]
+    assert said.startswith(f"  {NOBODY}, since {clock(min(frozen['since'] for frozen in loud))} (")
     summary = json.loads((tmp_path / "refused" / "failback.summary.json").read_bytes())
     assert json.loads(told.out) == {**summary, "other_runs": [other]}
     assert other_runs(drfsm("status", run_id, "-o", "json")) == []

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from drfsm.cli.main import _report_fault, cli
 from drfsm.cli.nearest import nearest
 from drfsm.errors import ExitCode, IllegalTransition
 from tests.command import Drfsm
+from tests.starter import Command
+from tests.typed import parse
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = max((ROOT / "tests/data/bundles").glob("*/failback"))
@@ -41,19 +42,6 @@ def tree(group: click.Group, *words: str) -> Iterator[tuple[tuple[str, ...], cli
 
 
 COMMAND_WORDS = [words for words, _ in tree(cli)]
-
-
-def parse(typed: str) -> None:
-    """Parse a command as drfsm would, without running it. Raises what drfsm would refuse it with."""
-    first, *words = shlex.split(typed)
-    assert first == "drfsm"
-    context = cli.make_context("drfsm", words)
-    command: click.Command = cli
-    while isinstance(command, click.Group):
-        rest = [*context._protected_args, *context.args]  # click keeps a group's next words in two places
-        name, below, rest = command.resolve_command(context, rest)
-        assert below is not None
-        command, context = below, below.make_context(name, rest, parent=context)
 
 
 # --- examples -----------------------------------------------------------------------------------------------------
@@ -154,7 +142,7 @@ def test_explain_says_what_a_name_means(drfsm: Drfsm, name: str, words: list[str
 def test_explain_lists_every_name_and_explains_each(drfsm: Drfsm) -> None:
     """States, triggers, guards and facts of every machine, and exit codes; none is listed without a meaning."""
     listed = drfsm("explain", "-o", "json").json
-    assert {entry["kind"] for entry in listed} == {"state", "trigger", "guard", "fact", "exit code"}
+    assert {entry["kind"] for entry in listed} == {"state", "trigger", "guard", "fact", "exit code", "finding"}
     for name in ("complete", "abort", "4"):
         entries = drfsm("explain", name, "-o", "json").json
         assert entries
@@ -210,11 +198,9 @@ def offered(typed: str, home: Path, shell: str = "bash", **more: str) -> list[st
         "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1), COMPLETE_VARIABLE: f"{shell}_complete",
         "DRFSM_HOME": str(home), **more,
     }  # fmt: skip
-    ended = subprocess.run(
-        [sys.executable, "-m", "drfsm"], env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    assert ended.stderr == ""
-    return [line.partition(",")[2] or line for line in ended.stdout.splitlines()]
+    out, err = Command([], {**os.environ, **environment}).communicate(90)
+    assert err == ""
+    return [line.partition(",")[2] or line for line in out.splitlines()]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from drfsm.dr.sites.preflight import FACTS
 from drfsm.engine import Run
-from drfsm.evidence.narrative import standing
+from drfsm.evidence.standing import standing
 from drfsm.journal import RunState
 from drfsm.resources import shipped
 from drfsm.spec import load_machine

@@ -15,6 +15,7 @@ import pytest
 
 from drfsm.adapters.aws import connect
 from drfsm.adapters.file_journal import LOG, read_chain
+from drfsm.cli.main import run
 from drfsm.dr.backup.check import outline
 from drfsm.evidence.receipts import check
 from drfsm.journal import fold
@@ -248,3 +249,44 @@ def test_the_seeds_command_runs_as_it_stands(site: Site, tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ended: complete" in done.stdout
     assert site.alive() == {}
+
+
+def test_the_doctor_reads_again_what_it_relied_on(
+    whole: Whole, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its proof holds until something changes, by the records in the bucket: a claim, which is told."""
+    home = tmp_path / "another machine"
+    monkeypatch.setenv("DRFSM_HOME", str(home))
+    sandbox, textfile = whole.site.sandbox, tmp_path / "drfsm.prom"
+    argv = ["doctor", "--bucket", whole.site.bucket, "--prefix", whole.site.prefix, "-o", "json"]
+    for name in ("dr", "primary"):
+        argv += [f"--kubeconfig-{name}", sandbox.environment[f"KUBECONFIG_{name.upper()}"]]
+
+    def told() -> tuple[int, Any]:
+        capsys.readouterr()
+        code = run([*argv, "--prometheus", str(textfile)])
+        return code, json.loads(capsys.readouterr().out)
+
+    def kinds(record: Any, severity: str) -> set[str]:
+        return {each["code"] for each in record["findings"] if each["severity"] == severity}
+
+    before = whole.site.etags()
+    code, record = told()
+    assert (code, record["verdict"]) == (0, "ready"), record["findings"]
+    assert record["last_green_drill"]["run_id"] == whole.run.id
+    assert "drill_is_only_claimed" in kinds(record, "warning")
+    assert "drfsm_doctor_ready{" in textfile.read_text(encoding="utf-8")
+    assert whole.site.etags() == before  # the probe is gone again
+
+    key = f"{whole.site.backup_uri.removeprefix(f's3://{whole.site.bucket}/')}/metadata.json"
+    kept = whole.site.body(key)
+    whole.site.put(key, b"{}")
+    whole.site.put(f"{whole.site.prefix}/drfsm/runs/failback-20261129t000000z-000000000000/x.json", b"garbage")
+    try:
+        code, record = told()
+    finally:
+        whole.site.put(key, kept)
+    assert (code, record["verdict"]) == (11, "not_ready")
+    assert kinds(record, "error") == {"backup_is_damaged", "proof_of_backup"}
+    assert "not_read" in kinds(record, "unknown")
+    assert record["last_green_drill"]["voided_by"] == ["proof_of_backup"]

@@ -29,7 +29,7 @@ from drfsm.dr.procedures.bindings import binding, with_defaults
 from drfsm.engine import Binding, Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.evidence.audit import audit
-from drfsm.evidence.narrative import standing
+from drfsm.evidence.standing import standing
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
 from drfsm.runs import earlier_drills

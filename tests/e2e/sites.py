@@ -39,6 +39,16 @@ SLOW = 0.5  # seconds that a cluster takes its time, for somebody to fall asleep
 GATE = 20  # seconds that a request waits for another one
 
 
+def drfsm_on_path(directory: Path) -> str:
+    """Return a PATH on which ``drfsm`` is the one under test."""
+    shim = directory / "bin" / "drfsm"
+    if not shim.exists():
+        shim.parent.mkdir(parents=True, exist_ok=True)
+        shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m drfsm "$@"\n', encoding="utf-8")
+        shim.chmod(0o755)
+    return f"{shim.parent}{os.pathsep}{os.environ['PATH']}"
+
+
 class Request(NamedTuple):
     """What passes the wire: the method, the object's key, and the body."""
 
@@ -288,13 +298,7 @@ class Site:
 
     def typing(self, operator: str = "ann") -> dict[str, str]:
         """Return the environment of a shell in which ``drfsm`` is the command."""
-        shim = self.directory / "bin" / "drfsm"
-        if not shim.exists():
-            shim.parent.mkdir(parents=True, exist_ok=True)
-            shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m drfsm "$@"\n', encoding="utf-8")
-            shim.chmod(0o755)
-        environ = self.environ(operator)
-        return {**environ, "PATH": f"{shim.parent}{os.pathsep}{environ['PATH']}"}
+        return {**self.environ(operator), "PATH": drfsm_on_path(self.directory)}
 
     def shell(self, line: str, operator: str = "ann") -> Told:
         """Run a line as it would be typed, with nobody at a terminal."""

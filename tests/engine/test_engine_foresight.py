@@ -12,7 +12,8 @@ from drfsm.cli.progress import Progress
 from drfsm.engine import Run
 from drfsm.errors import Unreachable
 from drfsm.evidence.audit import audit
-from drfsm.evidence.narrative import standing, tell
+from drfsm.evidence.narrative import tell
+from drfsm.evidence.standing import standing
 from drfsm.evidence.summary import summarise
 from drfsm.journal import fold
 from drfsm.spec import load_machine

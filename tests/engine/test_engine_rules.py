@@ -21,7 +21,7 @@ from drfsm.errors import (
     UsageFault,
 )
 from drfsm.evidence.audit import audit
-from drfsm.evidence.narrative import standing
+from drfsm.evidence.standing import standing
 from drfsm.journal import fold, lines, read
 from drfsm.testing.fuse import MemoryClock
 from tests.engine.room import Room, machine

@@ -6,8 +6,8 @@ import pytest
 from attrs import evolve
 
 from drfsm.adapters.file_journal import read_chain
-from drfsm.evidence.narrative import standing
 from drfsm.evidence.running import running, words
+from drfsm.evidence.standing import standing
 from drfsm.journal import RunState, fold
 from drfsm.journal.record_types import Reading
 

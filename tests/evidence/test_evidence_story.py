@@ -12,7 +12,8 @@ import pytest
 from attrs import evolve
 
 from drfsm.errors import shown
-from drfsm.evidence.narrative import standing, tell
+from drfsm.evidence.narrative import tell
+from drfsm.evidence.standing import standing
 from drfsm.evidence.step_logs import StepFiles
 from drfsm.evidence.summary import summarise
 from drfsm.evidence.wording import NOBODY, clock_remarks, commands, frozen_in_order, observation, seconds_between
@@ -52,6 +53,39 @@ def test_a_hold_says_why_what_is_frozen_since_when_and_what_to_type(play: Make) 
         '  drfsm request believe_still run-1 --reason "..."  A person answers for the wheel',
         '  drfsm abort run-1 --reason "..."                  Everything is given back',
     ]
+
+
+def test_a_hold_says_how_long_it_lasts_who_has_the_lease_and_that_nothing_goes_on_by_itself(play: Make) -> None:
+    """Counted until now; without the records and a time, neither is said."""
+    run = play(wheel=["turning"], given={"patience": "3"}).start()
+    lines = list(standing(run.state, HOME, records=run.written, now="2026-02-27T02:10:00.000000Z"))
+    assert re.match(r"run-1 is HELD in silenced since 2026-02-27 00:00:\d\dZ \(2 h 9 min\)\.", lines[0])
+    assert "  waits for: a person. Nothing goes on by itself" in lines
+    assert any(line.startswith("Lease: ") for line in lines)
+    assert "  NOBODY CAN PUBLISH, since 2026-02-27 00:00:00Z (2 h 10 min)" in lines
+    assert "  the sluices are shut, since 2026-02-27 00:00:00Z" in lines
+
+
+def test_a_run_that_waits_says_for_what_and_how_long_at_most(play: Make) -> None:
+    """Its last sample is not clear: what is seen, the limit, and what is left of it by now."""
+    run = play(wheel=["turning"], given={"patience": "30"}).start()
+    number = next(n for n, record in enumerate(run.written) if record.kind == "sampled")
+    records = run.written[: number + 1]
+    waited = records[-1].body["waited_seconds"]
+    later = f"{records[-1].at[:17]}{int(records[-1].at[17:19]) + 10:02d}{records[-1].at[19:]}"
+    lines = list(standing(fold(records), HOME, records=records, now=later))
+    assert "  waits for: await_still, as wheel is turning" in lines
+    left, waited = 30 - waited - 10, waited + 10
+    assert f"  that may take: at most {left:.1f} s more (limit 30.0 s, waited {waited:.1f} s)" in lines
+    assert not [line for line in standing(fold(records), HOME, dead=True, records=records) if "that may take" in line]
+
+
+def test_an_abort_is_offered_before_a_site_is_declared_lost() -> None:
+    """Whoever types the second line that is offered gives everything back; nobody gives a site up by mistake."""
+    ways = [NextAction(action=name, reason="x") for name in ("declare_dr_lost", "skip_soak", "abort")]
+    state = RunState(status="held", run_id="r", next_actions=tuple(ways))
+    verbs = [typed.split(" r ")[0] for typed, _ in commands(state, "r")]
+    assert verbs[1:] == ["drfsm request skip_soak", "drfsm abort", "drfsm request declare_dr_lost"]
 
 
 def test_an_interrupted_run_names_what_was_begun(play: Make) -> None:
@@ -205,7 +239,7 @@ def test_a_step_of_a_forged_journal_names_no_other_directory() -> None:
 def test_summary_and_story_load_nothing_heavy() -> None:
     """`drfsm status` stands on them: no YAML, no transitions, no structlog, no jsonschema, no client."""
     program = (
-        "import sys, drfsm.evidence.summary, drfsm.evidence.narrative, drfsm.evidence.step_logs\n"
+        "import sys, drfsm.evidence.summary, drfsm.evidence.standing, drfsm.evidence.step_logs\n"
         "heavy = {'yaml', 'transitions', 'structlog', 'jsonschema', 'rich', 'boto3', 'kubernetes'}\n"
         "print(*sorted(heavy & set(sys.modules)))"
     )

@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from drfsm.evidence.narrative import standing, tell
+from drfsm.evidence.narrative import tell
+from drfsm.evidence.standing import standing
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.journal import Record, RunState, fold
 

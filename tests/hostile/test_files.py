@@ -490,7 +490,7 @@ ELSEWHERE = {
     "adapters/terraform.py": "the mode of a plan that terraform wrote",
     "adapters/terraform_process.py": "terraform's cache of providers",
     "adapters/ssh_signatures.py": "a signature that is checked, in the temporary directory",
-    "cli/health.py": "the metrics of `health --textfile`, which another user's exporter reads",
+    "cli/textfiles.py": "the metrics of `health` and `metrics`, which another user's exporter reads",
     "cli/completion.py": "the shell's script, and one line in its start-up file",
     "cli/manual.py": "the man pages that `man --out` asks for",
     "cli/kubeconfig.py": "the kubeconfig that `kubeconfig --file` asks for, never over another",

@@ -13,10 +13,11 @@ import pytest
 
 from drfsm.claims import printable_json
 from drfsm.cli import main, progress
+from drfsm.cli.ready_page import say_page
 from drfsm.cli.say import say, say_json, say_lines, say_text
 from drfsm.dr.layout import Layout
 from drfsm.errors import DeclarationFault, DrfsmError, GuardRefused, LeaseHeld
-from drfsm.evidence.narrative import standing
+from drfsm.evidence.standing import standing
 from drfsm.evidence.step_logs import StepFiles
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.evidence.wording import commands
@@ -34,7 +35,9 @@ CLI = Path(main.__file__).parent
 DOORS = {"echo", "secho", "echo_via_pager", "print", "print_exception"}
 
 
-@pytest.mark.parametrize("path", sorted({*CLI.glob("*.py")} - {CLI / "say.py"}), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted({*CLI.glob("*.py")} - {CLI / "say.py", CLI / "ready_page.py"}), ids=lambda path: path.name
+)
 def test_nothing_in_cli_prints_but_the_one_mouth(path: Path) -> None:
     """What isn't printed through say.py could carry anything; a prompt's words pass printable."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -49,6 +52,15 @@ def test_nothing_in_cli_prints_but_the_one_mouth(path: Path) -> None:
         assert called not in ("sys.stdout.write", "sys.stderr.write"), f"{path.name}:{node.lineno}"
         if name in ("prompt", "confirm"):
             assert ast.unparse(node.args[0]).startswith("printable("), f"{path.name}:{node.lineno}"
+
+
+def test_a_page_that_is_ready_lets_nothing_through(capsys: pytest.CaptureFixture[str]) -> None:
+    """What holds a character that does not print is no page, and nothing of it is printed."""
+    for text in (EVIL, "a\tb\n", "a\0b"):
+        with pytest.raises(ValueError, match="does not print"):
+            say_page(text)
+    say_page("a page with an \u00e4\n")
+    assert capsys.readouterr().out == "a page with an \u00e4\n"
 
 
 def test_the_mouth_lets_nothing_through(capsys: pytest.CaptureFixture[str]) -> None:

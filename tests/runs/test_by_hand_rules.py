@@ -24,6 +24,7 @@ TRANSCRIPT = Path(__file__).parents[1] / "data" / "transcripts" / "by-hand.txt"
 INPUTS = {
     "bucket": "results", "prefix": "jobintel", "namespace": "jobs-here", "configmap": "settings", "region": "eu-1",
     "endpoint_url": "http://s3.example", "kubeconfig_primary": "/home/ann/the primary.yaml", "taker": "dr",
+    "dr_run_id": "2026-11-29T10:30:00Z",
     "staged_prefix": "jobintel/promotes/r", "candidate": "local",
 }  # fmt: skip
 POINTER = {"run_id": "2026-11-29T09:52:21Z", "run_path": "jobintel/runs/2026-11-29T09:52:21Z", "schema_version": 1}
@@ -31,7 +32,7 @@ MINE = json.dumps({"run": "r", "suspend": False})
 HEAD = """\
 # Puts back by hand what r changed, newest first. Read each line before you run it.
 # First be sure that no process works on the run, on any computer: it would change everything again.
-# These commands overwrite what others wrote since. drfsm abort, where it still goes on, does not.
+# All but a pointer's overwrite what others wrote since. drfsm abort, where it still goes on, does not.
 """
 FEW: Mapping[str, Any] = {
     "where": "jobintel/runs/new", "equal": {"total": 1, "first": ["a b"]}, "other": {"total": 1, "first": ["c"]},
@@ -188,11 +189,28 @@ def test_a_dry_run_changed_nothing() -> None:
     assert text.splitlines()[-1] == "# Nothing is left to put back."
 
 
+ENDED: Step = ("ended", {"status": "complete", "state": "b", "reason": "", "frozen": [], "kept": [], "ways": []})
+
+
+def test_a_complete_run_has_nothing_to_put_back_until_a_person_asks_for_it() -> None:
+    """No command but in words; asked for, the same commands as ever, below a head that says what they would do."""
+    steps = (*one("dr_publishing", {"A": "1"}), commit("go"), ENDED)
+    text = script(*steps)
+    assert all(line.startswith("#") for line in text.splitlines())
+    assert "# Nothing needs to be put back." in text.splitlines()
+    assert text.splitlines()[-1].endswith("drfsm status --by-hand --roll-back r")
+    asked = "\n".join(commands(list(records_of(steps)), complete_too=True))
+    assert "# THIS RUN IS COMPLETE, and nothing needs to be put back." in asked
+    assert asked.splitlines()[-1].endswith(
+        """'{"data": {"A": "1"}, "metadata": {"annotations": {"drfsm/before": null}}}'"""
+    )
+
+
 def test_a_store_without_an_endpoint_or_a_region_is_the_environments() -> None:
     """No option is given for what the run did not record; a kubeconfig is asked of the environment by its name."""
     bare = {"bucket": "bb", "prefix": "p", "namespace": "n", "configmap": "c"}
     text = script(*one("global_pointer", {"k": None}), *one("dr_publishing", {"A": "1"}), inputs=bare)
-    assert "aws s3 rm s3://bb/k" in text.splitlines()
+    assert "&& aws s3api delete-object --bucket bb --key k; else " in text
     again = script(intent("on", {"dr_publishing": {"A": "1"}}), inputs=bare)
     assert '\nkubectl --kubeconfig "$KUBECONFIG_DR" -n n patch configmap/c ' in again
 

@@ -5,6 +5,7 @@ Not the AWS CLI, and no copy of it: what it does not know ends with an error.
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,10 +16,16 @@ def main(words: list[str]) -> None:
     options, rest = _options(words)
     client = boto3.client("s3", endpoint_url=options.get("endpoint-url"), region_name=options.get("region"))
     match rest:
-        case ["s3", "cp", "-", where]:
-            bucket, key = _place(where)
-            body = sys.stdin.buffer.read()
-            client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=options["content-type"])
+        case ["s3api", "get-object", file]:
+            _get(client, options, Path(file))
+        case ["s3api", "put-object"]:
+            condition = {"IfMatch": options["if-match"]} if "if-match" in options else {"IfNoneMatch": "*"}
+            client.put_object(
+                Bucket=options["bucket"], Key=options["key"], Body=Path(options["body"]).read_bytes(),
+                ContentType=options["content-type"], **condition,
+            )  # fmt: skip
+        case ["s3api", "delete-object"]:
+            client.delete_object(Bucket=options["bucket"], Key=options["key"])
         case ["s3", "rm", where]:
             bucket, key = _place(where)
             for name in _keys(client, bucket, key) if "recursive" in options else [key]:
@@ -29,12 +36,21 @@ def main(words: list[str]) -> None:
         case ["s3api", "get-bucket-policy"]:
             sys.stdout.write(client.get_bucket_policy(Bucket=options["bucket"])["Policy"] + "\n")
         case ["s3api", "put-bucket-policy"]:
-            with open(options["policy"].removeprefix("file://"), encoding="utf-8") as file:  # noqa: PTH123
-                client.put_bucket_policy(Bucket=options["bucket"], Policy=json.dumps(json.load(file)))
+            policy = json.loads(Path(options["policy"].removeprefix("file://")).read_bytes())
+            client.put_bucket_policy(Bucket=options["bucket"], Policy=json.dumps(policy))
         case ["s3api", "delete-bucket-policy"]:
             client.delete_bucket_policy(Bucket=options["bucket"])
         case _:
             raise SystemExit(f"aws_commands.py does not know {rest}")
+
+
+def _get(client: Any, options: dict[str, Any], file: Path) -> None:
+    try:
+        answer = client.get_object(Bucket=options["bucket"], Key=options["key"])
+    except client.exceptions.NoSuchKey as fault:
+        raise SystemExit(f"An error occurred (NoSuchKey) when calling the GetObject operation: {fault}") from None
+    file.write_bytes(answer["Body"].read())
+    sys.stdout.write(f"{answer['ETag']}\n")
 
 
 def _options(words: list[str]) -> tuple[dict[str, Any], list[str]]:

@@ -4,7 +4,9 @@ The `aws` lines are run by the AWS CLI where it is installed, and everywhere by 
 commands that occur over boto3.
 """
 
+import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -83,6 +85,37 @@ def test_files_that_somebody_else_put_at_the_run_s_place_stay(site: Site, failba
     run_by_bash(printed(run, tmp_path / "home").out, tmp_path / "hands", "boto3")
     assert site.run_keys(run.primary_run_id) == [theirs]
     site.store.delete(theirs)
+
+
+@needs_kubectl
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_pointer_that_somebody_else_moved_stays_and_ends_the_script(
+    site: Site, failback: Make, tmp_path: Path, client: str
+) -> None:
+    """It names a run that was not there before and is not this run's: the message says so. Deleted, it comes back."""
+    run = brought_to(site, failback, "provider_switched")
+    lines = [line for line in printed(run, tmp_path / "home").out.splitlines() if "put-object" in line]
+    assert len(lines) == 2
+    key, gone = (re.search(r"--key (\S+)", line)[1] for line in lines)  # type: ignore[index]
+    theirs = json.dumps({**json.loads(site.body(key)), "run_id": "theirs"}).encode()
+    site.put(key, theirs)
+    with pytest.raises(AssertionError, match="names theirs: another process moved this pointer since"):
+        run_by_bash("\n".join([lines[0], "touch went-on"]), tmp_path / "hands", client)
+    assert not (tmp_path / "hands/went-on").exists()
+    assert site.body(key) == theirs
+    moved = json.loads(site.body(gone))["run_id"]
+    site.store.delete(gone)
+    run_by_bash(lines[1], tmp_path / "again", client)
+    assert json.loads(site.body(gone))["run_id"] != moved == run.primary_run_id
+
+
+def test_a_complete_run_has_no_command_unless_it_is_asked_for(tmp_path: Path) -> None:
+    """--roll-back is the word, and means nothing without --by-hand: 2."""
+    environment = {"DRFSM_HOME": str(tmp_path)}
+    bundle = str(max(BUNDLES.glob("*/failback")))
+    assert as_a_process(["status", "--roll-back", bundle], environment).code == ExitCode.USAGE
+    held = [as_a_process(["status", "--by-hand", *more, bundle], environment).out for more in ([], ["--roll-back"])]
+    assert held[0] == held[1] != ""
 
 
 def test_no_word_of_a_record_becomes_a_command_of_the_shell(tmp_path: Path) -> None:
@@ -171,7 +204,7 @@ def test_every_recorded_bundle_has_a_script_that_bash_parses_and_that_shows_no_s
     parsed = subprocess.run(["bash", "-n", "-c", answer.out], capture_output=True, text=True, check=False)
     assert (parsed.returncode, parsed.stderr) == (0, "")
     commands = [line for line in answer.out.splitlines() if not line.startswith("#")]
-    assert {line.split()[0] for line in commands} <= {"kubectl", "aws", "printf", "{"}
+    assert {line.split()[0] for line in commands} <= {"kubectl", "aws", "("}
     assert "CONFIRM-" not in answer.out
 
 

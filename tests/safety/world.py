@@ -31,7 +31,7 @@ from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import DrfsmError
 from drfsm.evidence.audit import Verdict, audit
-from drfsm.evidence.narrative import standing
+from drfsm.evidence.standing import standing
 from drfsm.evidence.summary import summarise
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from drfsm.claims import moment
 from drfsm.dr.detection.health import HOUR, OK, UNKNOWN, Health, Pair
+from drfsm.evidence.exposition import Family, exposition
 from drfsm.world import Metric
 
 FRESHNESS, CORRECTNESS, NEEDS_DR = "PipelineFreshnessHours", "PublishCorrectness", "NeedsDR"
@@ -32,13 +33,11 @@ def _of_pair(health: Health, project: str, pair: Pair) -> Iterator[Metric]:
 
 def textfile(health: Health, project: str, now: datetime) -> str:
     """Return the health in Prometheus' text format. ``now``: when it was looked at, by this machine."""
-    lines: list[str] = []
-    for name, about, samples in _families(health, now):
-        lines += [f"# HELP {name} {about}", f"# TYPE {name} gauge"]
-        for pair in health.pairs:
-            common = {"project": project, "provider": pair[0], "profile": pair[1]}
-            lines += [f"{name}{_labels(common | labels)} {_number(value)}" for labels, value in samples]
-    return "\n".join(lines) + "\n"
+    pairs = [{"project": project, "provider": pair[0], "profile": pair[1]} for pair in health.pairs]
+    return exposition(
+        Family(name, about, [({**pair, **labels}, value) for pair in pairs for labels, value in samples])
+        for name, about, samples in _families(health, now)
+    )
 
 
 def _families(health: Health, now: datetime) -> Iterator[tuple[str, str, list[tuple[dict[str, str], float]]]]:
@@ -59,15 +58,3 @@ def _families(health: Health, now: datetime) -> Iterator[tuple[str, str, list[tu
     checks = [({"check": check.name}, float(check.status == OK)) for check in health.checks if check.status != UNKNOWN]
     if checks:
         yield "drfsm_health_check", "1 if this check holds.", checks
-
-
-def _labels(labels: dict[str, str]) -> str:
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -74,7 +74,7 @@ def _silence(site: str) -> Callable[[World, Run], Any]:
             if switches.position(now) == "off":
                 return {}
             patch: Manifest = {"data": dict(switches.off)}
-            if _recorded(now, switches) is None:
+            if recorded(now, switches) is None:
                 kept = {"run": run.id, "data": {name: now[name] for name in switches.names}}
                 patch["metadata"] = {"annotations": {BEFORE: json.dumps(kept, sort_keys=True)}}
             return patch
@@ -84,13 +84,13 @@ def _silence(site: str) -> Callable[[World, Run], Any]:
     return silence
 
 
-def _recorded(image: Mapping[str, Any], switches: Switches) -> Mapping[str, Any] | None:
+def recorded(image: Mapping[str, Any], switches: Switches) -> Mapping[str, Any] | None:
     """Return the recorded switches, if a record is there that says how publishing was on."""
     data = parsed(image["before"]).get("data")
     if not isinstance(data, Mapping):
         return None
-    recorded = {name: data.get(name) for name in switches.names}
-    return recorded if switches.position(recorded) == "on" else None
+    values = {name: data.get(name) for name in switches.names}
+    return values if switches.position(values) == "on" else None
 
 
 def _enable(site: str) -> Callable[[World, Run], Any]:
@@ -101,7 +101,7 @@ def _enable(site: str) -> Callable[[World, Run], Any]:
             now = _image(live, switches)
             if switches.position(now) == "on" and now["before"] is None:
                 return {}
-            wanted = _recorded(now, switches) or switches.on
+            wanted = recorded(now, switches) or switches.on
             return {"data": dict(wanted), "metadata": {"annotations": {BEFORE: None}}}
 
         return _edit(world, site, run, change, "publishing is on again")

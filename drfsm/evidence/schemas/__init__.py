@@ -7,10 +7,13 @@ drfsm itself reads only the files, as everybody else does. (The schema of a jour
 
 from collections.abc import Mapping
 
+from drfsm.evidence.schemas.doctor import DOCTOR
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
 from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
+from drfsm.evidence.schemas.plan import PLAN
 from drfsm.evidence.schemas.promote import PROMOTE
 from drfsm.evidence.schemas.restore import APPLIED, BACKUP, CONTROL_PLANE, REFUSED, RESTORE
+from drfsm.evidence.schemas.shown import LIST, REPLAY
 from drfsm.evidence.schemas.status import STATUS
 
 RECEIPTS = (
@@ -26,6 +29,10 @@ RECEIPTS = (
     CONTROL_PLANE,
     APPLIED,
     STATUS,
+    LIST,
+    REPLAY,
+    PLAN,
+    DOCTOR,
 )
 
 

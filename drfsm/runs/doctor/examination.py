@@ -1,0 +1,184 @@
+"""Makes every check of the doctor, reads everything again, and changes nothing.
+
+A check that fails to read says so as a finding: nothing that is unknown is ever ready. The one thing that is written is
+a probe of conditional writes, which is deleted again. Used by cli/doctor.py.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from attrs import evolve
+
+from drfsm.errors import DrfsmError
+from drfsm.resources import shipped
+from drfsm.runs import bundle
+from drfsm.runs.doctor import proof, the_sites, the_store, this_machine
+from drfsm.runs.doctor.findings import Finding, Look, finding, unread
+from drfsm.runs.doctor.report import Report, report
+from drfsm.runs.world import connect
+from drfsm.runs.world import read_only as read_only_world
+from drfsm.spec import load_machine
+from drfsm.spec.model import MachineSpec
+
+__all__ = ["Report", "examine", "inputs_for"]
+
+Check = Callable[[Look], Iterator[Finding]]
+CHECKS: Mapping[str, Check] = {
+    "clock": this_machine.clock,
+    "disk": this_machine.disk,
+    "programs": this_machine.programs,
+    "credentials": this_machine.credentials,
+    "conditional writes": the_store.conditions,
+    "backups": the_store.backups,
+    "publication": the_store.publication,
+    "lease": the_store.lease,
+    "runs": the_store.open_runs,
+    "machines": the_store.machines,
+    "fence": the_store.fences,
+    "sites": the_sites.named,
+    "deadlines": the_sites.deadlines,
+    "control plane": the_sites.parity,
+}
+"""What is looked at beside the preflight and the proof -> how. Endpoints join here, each as a check."""
+
+LIMITS = {
+    "drain_timeout": 300, "validation_timeout": 3600, "startup_timeout": 600, "soak_timeout": 90000,
+    "site_timeout": 120, "boot_timeout": 900, "reach_timeout": 60, "expected_minutes": 60, "max_attempts": 3,
+    "approval_expires": 24,
+}  # fmt: skip
+"""Inputs that must be numbers, as the procedures' options have them: no check here waits for any."""
+_REFUSALS = ("no", "none", "false")
+
+
+def inputs_for(spec: MachineSpec, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs of a machine for reading: the given ones, and for all others what asks for nothing."""
+    least = {
+        name: next((word for word in _REFUSALS if word in declared.values), next(iter(declared.values), ""))
+        for name, declared in spec.inputs.items()
+    }
+    roles = all(given.get(f"fence_{site}_role") for site in ("primary", "dr"))
+    fences = {"fence_primary": "asked" if roles else "none", "fence_dr": "asked" if roles else "none"}
+    limits = {name: value for name, value in (LIMITS | fences).items() if name in spec.inputs}
+    return {**least, **limits, **given}
+
+
+def examine(
+    given: Mapping[str, Any],
+    *,
+    drill_interval_seconds: float | None,
+    max_age_seconds: float,
+    accepted: tuple[str, ...] = (),
+    read_only: bool = False,
+) -> Report:
+    """Make every check and return the report. ``given``: the inputs that name bucket, prefix, workload and sites.
+
+    ``accepted``: codes, or ``code:subject``, that count for nothing. Raises UsageFault for inputs that can't be used.
+    """
+    from drfsm.dr.pointers import ownership
+    from drfsm.dr.procedures import binding
+    from drfsm.dr.terms import terms_of
+
+    drill = load_machine((shipped("machines") / "drill.yaml").read_bytes(), source="drill.yaml")
+    look = _look(inputs_for(drill, given), drill_interval_seconds, max_age_seconds, read_only=read_only)
+    findings: list[Finding] = []
+    held: list[str] = []
+
+    def check(name: str, how: Check) -> None:
+        found = list(_caught(name, how, look))
+        findings.extend(found)
+        held.extend([] if found else [name])
+
+    for name, how in CHECKS.items():
+        check(name, how)
+    procedure, owner = "", ""
+    try:
+        owner = str(
+            ownership.read(look.store, terms_of(look.inputs).layout.own("ownership.json"))["site"] or "unclaimed"
+        )
+        procedure = "failback" if owner == "dr" else "promote"
+    except DrfsmError as fault:
+        findings.append(unread("owner", fault))
+    if procedure:
+        check(f"preflight of {procedure}", lambda it: _preflight(it, procedure, given, binding(procedure)))
+    last, ends = _proof(look, findings, check)
+    return report(look, findings, held, accepted, owner=owner, drill=last, until=ends)
+
+
+def _look(
+    inputs: Mapping[str, Any], drill_interval_seconds: float | None, max_age_seconds: float, *, read_only: bool
+) -> Look:
+    from drfsm.dr.terms import terms_of
+    from drfsm.engine import Run, SystemClock
+    from drfsm.engine.runner import who
+
+    home = bundle.home()
+    open_world, _ = connect({name: value for name, value in inputs.items() if name != "infrastructure"}, "", home)
+    world: Any = read_only_world(open_world)
+    patient = {name: the_sites.FailsFast(getattr(world, name)) for name in ("primary", "dr", "store", "identity")}
+    world = evolve(world, **patient)
+    run = Run("doctor", inputs, who(), 0, True, "doctor", {}, {}, SystemClock())  # noqa: FBT003  it changes nothing
+    return Look(
+        world,
+        the_sites.FailsFast(open_world.store),
+        run,
+        terms_of(inputs),
+        datetime.now(UTC),
+        home,
+        drill_interval_seconds,
+        max_age_seconds,
+        read_only,
+    )
+
+
+def _preflight(look: Look, procedure: str, given: Mapping[str, Any], binding: Any) -> Iterator[Finding]:
+    from drfsm.dr.terms import terms_of
+    from drfsm.runs.canonical import canonical_run
+
+    spec = load_machine((shipped("machines") / f"{procedure}.yaml").read_bytes(), source=f"{procedure}.yaml")
+    inputs = inputs_for(spec, given) | _of(procedure)
+    inputs |= {"dr_run_id" if procedure == "failback" else "primary_run_id": canonical_run(inputs)}
+    seen = evolve(look, run=evolve(look.run, inputs=inputs), terms=terms_of(inputs))
+    yield from the_sites.preflight(seen, spec, binding)
+
+
+def _of(procedure: str) -> dict[str, str]:
+    """Return the inputs that say which way through the machine is looked at."""
+    if procedure == "failback":
+        return {"soak": "now", "teardown": "true"}
+    return {"taker": "dr", "target": "canonical", "validation": "own"}
+
+
+def _caught(name: str, how: Check, look: Look) -> Iterator[Finding]:
+    """Yield a check's findings; that it could not read is one."""
+    try:
+        yield from how(look)
+    except DrfsmError as fault:
+        yield unread(name, fault)
+
+
+def _proof(
+    look: Look, findings: list[Finding], check: Callable[[str, Check], None]
+) -> tuple[proof.Drill | None, datetime | None]:
+    """Look for the last green drill and read again what it relied on; return it, and the date on which it ends."""
+    drills = proof.known_drills(look)
+    drill = drills.green
+    if drills.fault is not None:
+        findings.append(unread("drills of other machines", drills.fault))
+    findings.extend(proof.failures(drills.failed))
+    if drill is None:
+        place = f"s3://{look.terms.bucket}/{look.terms.prefix}"
+        if drills.fault is None:
+            findings.append(finding("no_drill_proves_it", place, "no green drill is known"))
+        return None, None
+    check("age of the drill", partial(_of_drill, proof.age, drill))
+    for name, read_again in proof.RELIED_ON.items():
+        check(f"proof: {name}", partial(_of_drill, read_again, drill))
+    return drill, proof.until(look, drill)
+
+
+def _of_drill(
+    read_again: Callable[[Look, proof.Drill], Iterator[Finding]], drill: proof.Drill, look: Look
+) -> Iterator[Finding]:
+    yield from read_again(look, drill)
