@@ -376,7 +376,7 @@ def flags_of(words: str, values: Mapping[str, str]) -> tuple[str, ...]:
 
 REST: Mapping[str, tuple[str, ...]] = {
     # what a command needs beside what the file fills
-    "failback": ("--dr-run-id", RUN),
+    "failback": ("--dr-run-id", RUN), "plan failback": ("--dr-run-id", RUN),
     "runs show": (RUN,), "runs verify": (RUN,), "runs compare": (RUN, RUN), "runs sync": ("s3://a/b", "s3://a/c"),
     "pointers own": ("primary", "--reason", "x"), "pointers set": (RUN, "--reason", "x"),
     "fence lift": ("primary", "--reason", "x"),

@@ -411,7 +411,7 @@ def test_the_textfile_is_one_whatever_a_subject_holds() -> None:
         (("--bucket", "b", "--prometheus", "x.txt"), "*.prom only"),
         (("--bucket", "b", "--recovery-point-objective", "soon"), "recovery point objective"),
         (("--bucket", "b", "--drill-interval", "0"), "--drill-interval"),
-        (("--bucket", "b", "--format", "yaml"), "--format"),
+        (("--bucket", "b", "--format", "toml"), "--format"),
     ],
 )
 def test_wrong_usage_is_refused_before_anything_is_read(drfsm: Drfsm, argv: tuple[str, ...], words: str) -> None:

@@ -503,6 +503,7 @@ ELSEWHERE = {
     "cli/machine_new.py": "a new machine's files, in the author's own directory",
     "cli/machine_diagram.py": "the picture that `machine diagram --out` asks for",
     "cli/machine_export.py": "the definition that `machine export --out` asks for",
+    "runs/plan_files.py": "the plan that `plan --out` asks for, in the operator's own directory",
     "testing/transcripts.py": "an author's transcripts, which a switch of pytest rewrites",
 }
 
@@ -514,7 +515,8 @@ def _writes(path: Path) -> Iterator[str]:
             continue
         owner = ast.unparse(node.func.value)
         named = node.func.attr in WRITES
-        opened = node.func.attr == "open" and (owner == "os" or any(_is_mode(each) for each in node.args))
+        by_descriptor = owner == "os" and not any("O_RDONLY" in ast.unparse(each) for each in node.args)
+        opened = node.func.attr == "open" and (by_descriptor or any(_is_mode(each) for each in node.args))
         moved = node.func.attr == "replace" and len(node.args) == 1 and not node.keywords
         if named or opened or moved:
             yield f"line {node.lineno}: {owner}.{node.func.attr}"

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from drfsm.claims import seconds_between
 from drfsm.runs.doctor.codes import ERROR, UNKNOWN, WARNING
 from drfsm.runs.doctor.findings import Finding, Look, finding
 
@@ -26,7 +27,7 @@ def clock(look: Look) -> Iterator[Finding]:
 
 def judge_clock(look: Look, ours: datetime, theirs: datetime) -> Iterator[Finding]:
     """Judge two clocks. The Date has whole seconds, and the answer took its time: a few seconds are nothing."""
-    skew = (ours - theirs).total_seconds()
+    skew = seconds_between(theirs, ours) - seconds_between(ours, theirs)  # below 0: this one is behind
     look.numbers["clock_skew_seconds"] = skew
     if abs(skew) > CLOCK_WARNING_SECONDS:
         which = "ahead of" if skew > 0 else "behind"
@@ -74,8 +75,8 @@ def judge_credentials(look: Look, until: datetime | str) -> Iterator[Finding]:
             mend = "export AWS_CREDENTIAL_EXPIRATION, or use a profile that renews them"
             yield finding("credentials_end_soon", "cloud credentials", words, severity=UNKNOWN, mend=mend)
         return
-    left = (until - look.now).total_seconds()
+    left = seconds_between(look.now, until)
     look.numbers["credentials_end_timestamp_seconds"] = until.timestamp()
     if left < CREDENTIALS_SECONDS:
-        words = f"they end at {until:%Y-%m-%d %H:%MZ}, in {max(left, 0) / 60:.0f} minutes"
+        words = f"they end at {until:%Y-%m-%d %H:%MZ}, in {left / 60:.0f} minutes"
         yield finding("credentials_end_soon", "cloud credentials", words, severity=ERROR if left <= 0 else WARNING)
