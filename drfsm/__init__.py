@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from drfsm.spec import MachineSpec, dump_schema, load_machine, mermaid, table
     from drfsm.spec.check import Report, check
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 _HOMES = {
     "drfsm.engine": ("Act", "Binding", "Clock", "Fact", "Journal", "Lease", "MemoryJournal", "NoLease", "Run",
