@@ -372,6 +372,11 @@ def until(holds: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+# Ctrl-C is ignored by what a shell started in the background, and by what that starts, as these tests may be.
+HEAR = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+HEARING = (sys.executable, "-c", HEAR)
+
+
 def test_a_run_that_is_killed_and_resumed_is_watched_to_its_end(tmp_path: Path) -> None:
     """The watch says that it is interrupted, then what the next process does, and ends with it; Ctrl-C ends another."""
     (tmp_path / "lamp.yaml").write_bytes(LAMP)
@@ -386,7 +391,7 @@ def test_a_run_that_is_killed_and_resumed_is_watched_to_its_end(tmp_path: Path) 
     watches = []
     for name in ("out", "other"):
         with (tmp_path / name).open("wb") as said, (tmp_path / f"{name}.err").open("wb") as warned:
-            watches.append(subprocess.Popen(argv, cwd=ROOT, stdout=said, stderr=warned, env=environ))
+            watches.append(subprocess.Popen([*HEARING, *argv], cwd=ROOT, stdout=said, stderr=warned, env=environ))
     out, other = tmp_path / "out", tmp_path / "other"
     until(lambda: all("… press" in path.read_text() for path in (out, other)))
     watches[1].send_signal(signal.SIGINT)

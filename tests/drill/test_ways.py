@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +18,7 @@ from drfsm.dr.backup.create import create
 from drfsm.dr.backup.state_volume import Image
 from drfsm.dr.layout import Layout
 from drfsm.journal import fold
+from drfsm.resources import shipped
 from drfsm.sandbox import Options, Sandbox
 from drfsm.sandbox.seed import NAMESPACE
 from tests.bench.site import CLAIM, Place, pace
@@ -186,3 +189,28 @@ def test_a_canonical_promotion_waits_for_a_person_and_then_completes(
     state = fold(read_chain(bundle).records)
     assert (state.status, canonical()) == ("complete", state.inputs["dr_run_id"])
     assert state.facts["pointer_owner"].value == "dr"
+
+
+def test_the_seeds_command_runs_as_it_stands(site: Site, tmp_path: Path) -> None:
+    """With the allowance `make dr-drill` and `drfsm drill` do it all; without, it is refused with 3, saying why."""
+    argv = [
+        sys.executable, "-m", "drfsm", "drill", "--backup-uri", site.backup_uri, "--image-ref", site.sandbox.image_ref,
+        "--auto-promote", "false", "--teardown", "true",
+    ]  # fmt: skip
+    with environment(ALLOW_FULL_DRILL=""):
+        refused = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (refused.returncode, site.alive()) == (3, {})
+    assert "--allow-full-drill, or ALLOW_FULL_DRILL=1" in refused.stdout
+    way = next(line for line in refused.stderr.splitlines() if line.endswith("--allow-full-drill"))
+    assert sorted(way.split()) == sorted(["drfsm", *argv[3:], "--allow-full-drill"])
+    assert refused.stderr.rstrip().endswith("--stop-after validate --teardown false")
+    make = ["make", "-f", str(shipped("machines").parent / "Makefile"), "dr-drill", f"DRFSM={sys.executable} -m drfsm"]
+    without = subprocess.run([*make, "BACKUP_URI="], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert without.returncode != 0
+    assert "BACKUP_URI" in without.stderr
+    given = [*make, f"BACKUP_URI={site.backup_uri}", f"IMAGE_REF={site.sandbox.image_ref}"]
+    environ = {**os.environ, "PYTHONPATH": str(shipped("machines").parent)}
+    done = subprocess.run(given, capture_output=True, text=True, check=False, cwd=tmp_path, env=environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ended: complete" in done.stdout
+    assert site.alive() == {}

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -23,7 +22,7 @@ from drfsm.resources import shipped
 from drfsm.runs.derived import make_true
 from drfsm.sandbox.cloud import REGION
 from tests.drill.conftest import QUICK
-from tests.drill.world import TEXT, Drill, Site, environment
+from tests.drill.world import TEXT, Drill, Site
 from tests.transcripts import held
 
 pytestmark = pytest.mark.sandbox
@@ -224,31 +223,6 @@ def test_receipts_that_were_lost_are_made_again_by_status(whole: Whole) -> None:
             each.write_text("torn", encoding="utf-8")
     subprocess.run([sys.executable, "-m", "drfsm", "status", str(place)], check=True, capture_output=True)
     assert {each: each.read_bytes() for each in kept} == kept
-
-
-def test_the_seeds_command_runs_as_it_stands(site: Site, tmp_path: Path) -> None:
-    """With the allowance `make dr-drill` and `drfsm drill` do it all; without, it is refused with 3, saying why."""
-    argv = [
-        sys.executable, "-m", "drfsm", "drill", "--backup-uri", site.backup_uri, "--image-ref", site.sandbox.image_ref,
-        "--auto-promote", "false", "--teardown", "true",
-    ]  # fmt: skip
-    with environment(ALLOW_FULL_DRILL=""):
-        refused = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert (refused.returncode, site.alive()) == (3, {})
-    assert "--allow-full-drill, or ALLOW_FULL_DRILL=1" in refused.stdout
-    way = next(line for line in refused.stderr.splitlines() if line.endswith("--allow-full-drill"))
-    assert sorted(way.split()) == sorted(["drfsm", *argv[3:], "--allow-full-drill"])
-    assert refused.stderr.rstrip().endswith("--stop-after validate --teardown false")
-    make = ["make", "-f", str(shipped("machines").parent / "Makefile"), "dr-drill", f"DRFSM={sys.executable} -m drfsm"]
-    without = subprocess.run([*make, "BACKUP_URI="], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert without.returncode != 0
-    assert "BACKUP_URI" in without.stderr
-    given = [*make, f"BACKUP_URI={site.backup_uri}", f"IMAGE_REF={site.sandbox.image_ref}"]
-    environ = {**os.environ, "PYTHONPATH": str(shipped("machines").parent)}
-    done = subprocess.run(given, capture_output=True, text=True, check=False, cwd=tmp_path, env=environ)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "ended: complete" in done.stdout
-    assert site.alive() == {}
 
 
 def test_the_doctor_reads_again_what_it_relied_on(
