@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from drfsm.claims import printable
+from drfsm.cli.documents import output_option
 from drfsm.cli.health import is_refused
 from drfsm.cli.options import Amount, Duration, at_bucket, configmap, namespace, pair
 from drfsm.cli.say import columns, folded, say, say_json, say_lines, say_text
@@ -58,16 +59,7 @@ _PATHS = ("kubeconfig_dr", "kubeconfig_primary")
 @click.option(
     "--prometheus", default="", metavar="FILE", help="Write a textfile for Prometheus' node exporter (FILE.prom)."
 )
-@click.option(
-    "-o",
-    "--output",
-    "--format",
-    "output",
-    type=click.Choice(["text", "json", "prometheus"]),
-    default="text",
-    show_default=True,
-    help="What stdout carries.",
-)
+@output_option("What stdout carries.", more=("prometheus",))
 def doctor(
     drill_interval: float | None,
     max_age: float,
