@@ -102,6 +102,7 @@ agree: $(VENV)/.installed
 	DRFSM_CUTS=1 $(BIN)/pytest -n 2 --dist loadfile --timeout=900 $(AGAIN) tests/agree
 
 bench: $(VENV)/.installed
+	$(BIN)/python -m tests.bench.starts
 	$(BIN)/python -m tests.bench.objects
 
 # Mutants of the code against the tests nearest to them: hours, and it goes on where it was stopped; see docs/mutants.md.

@@ -2,13 +2,17 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from drfsm.cli.main import run
+from drfsm.evidence.schemas.verbs import DOCUMENTS
 from tests.starter import Command
 
 KUBECONFIG = """
@@ -52,6 +56,7 @@ def in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
         code = run([str(word) for word in argv])
         answer = Answer(code, *capsys.readouterr())
         assert "Traceback" not in answer.out + answer.err
+        check_document([str(word) for word in argv], answer.out)
         return answer
 
     return typed
@@ -66,4 +71,24 @@ def as_a_process(
         out, err = command.communicate(timeout_seconds)
     finally:
         command.kill()
+    check_document(argv, out)
     return Answer(command.wait(), out, err)
+
+
+def check_document(argv: Sequence[str], out: str) -> None:
+    """Hold what a command printed as JSON against its schema: in every test, whatever that one is about."""
+    words = next((" ".join(argv[:count]) for count in (2, 1) if " ".join(argv[:count]) in DOCUMENTS), "")
+    asks = "--json" in argv or any(pair in (("-o", "json"), ("--output", "json")) for pair in pairwise(argv))
+    if not (words and asks and out.strip()):
+        return
+    try:
+        document = json.loads(out)
+    except ValueError:  # cut off on purpose, or a page of help
+        return
+    faults = [next(iter(validator.iter_errors(document)), None) for validator in _validators(words)]
+    assert None in faults, f"drfsm {words}: its JSON does not fit its schema: {[str(fault)[:2000] for fault in faults]}"
+
+
+@cache
+def _validators(words: str) -> tuple[Draft202012Validator, ...]:
+    return tuple(Draft202012Validator(receipt.schema) for receipt in DOCUMENTS[words])

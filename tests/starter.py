@@ -92,6 +92,54 @@ class Command:
         self.send_signal(signal.SIGKILL)
 
 
+class Shim:
+    """A ``drfsm`` for the PATH of a shell, whose every call is forked from the starter, too.
+
+    The program asks the starter itself, with its own streams, environment and directory; this process only leads it
+    there. A signal reaches the program, and not the command: where signals are the claim, use ``Command``.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._place, program = directory / "starter", directory / "drfsm"
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(self._place))
+        self._listening.listen()
+        program.write_text(
+            f"#!{sys.executable} -ISE\n" + _PROGRAM.replace("PLACE", repr(str(self._place))), encoding="utf-8"
+        )
+        program.chmod(0o755)
+        threading.Thread(target=self._lead, daemon=True).start()
+
+    def _lead(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                caller, _ = self._listening.accept()
+                with caller:
+                    socket.send_fds(_starter(), [b"."], [caller.fileno()])
+
+    def close(self) -> None:
+        """Lead no more calls."""
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+
+_PROGRAM = """
+import json, os, socket, sys
+
+with socket.socket(socket.AF_UNIX) as told:
+    told.connect(PLACE)
+    asked = {"argv": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd()}
+    raw = json.dumps(asked).encode()
+    sent = socket.send_fds(told, [raw], [0, 1, 2])
+    told.sendall(raw[sent:])
+    told.shutdown(socket.SHUT_WR)
+    answer = told.makefile("rb")
+    answer.readline()
+    code = int(answer.readline())
+os._exit(code if code >= 0 else 128 - code)
+"""
+
+
 @cache
 def _starter() -> socket.socket:
     """Return the line to this process's starter, which is started when it is first asked for."""

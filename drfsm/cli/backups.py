@@ -98,7 +98,7 @@ def create(
 ) -> None:
     """Take a backup: the site's objects (without Secrets), the pointers, the state on a persistent volume."""
     from drfsm.dr.backup import Image, Site, findings, findings_json
-    from drfsm.dr.backup import create as take
+    from drfsm.dr.backup import create as creating
     from drfsm.dr.terms import terms_of
     from drfsm.engine.new_names import new_name
 
@@ -110,7 +110,7 @@ def create(
         )
     site = Site(cluster_of(kubeconfig), namespace, cronjob, state_claim, (options["provider"], options["profile"]))
     image, layout = Image(job_image, job_python), terms_of(options).layout
-    taken = take(store, layout, site, named, image=image, pace=_pace(), accept_state_loss=accept_state_loss)
+    taken = creating.create(store, layout, site, named, image=image, pace=_pace(), accept_state_loss=accept_state_loss)
     outside = findings(taken.manifests)
     lines = [taken.uri, f"  sha256 {taken.sha256}", f"  {len(taken.manifests)} objects"]
     lines += [f"  state: {taken.metadata['state']['told']}"]
@@ -212,7 +212,8 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **options: Any) -> i
 
     Repeat the command until it exits with 0: what is done already is not done twice.
     """
-    from drfsm.dr.backup import Image, RestoreRefused, Target, Wishes, expected, objective, restore_site
+    from drfsm.dr.backup import Image, RestoreRefused, Target, Wishes, expected, objective
+    from drfsm.dr.backup import restore_site as restoring
     from drfsm.engine.runner import new_run_id
 
     run_id = new_run_id("restore")
@@ -238,7 +239,7 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **options: Any) -> i
     store = _store_of(backup_uri, options)
     say(f"restoring {backup_uri} to {names['namespace']} on {server_of(options['kubeconfig'])}")
     try:
-        record = restore_site(store, backup_uri, target, wishes, run_id=run_id, pace=_pace(), applied=note)
+        record = restoring.restore_site(store, backup_uri, target, wishes, run_id=run_id, pace=_pace(), applied=note)
     except RestoreRefused as fault:
         _note_refusal(receipts, run_id, fault, wishes.allowed)
         raise

@@ -16,7 +16,7 @@ import click
 from drfsm.claims import printable
 from drfsm.cli import config_file
 from drfsm.cli.config_keys import FILE, KEYS, TRUST, YIELDS, Key, key_of
-from drfsm.cli.config_scope import ON_A_RUN, TRUSTING
+from drfsm.cli.config_scope import ON_A_RUN, TRUSTING, as_its_start
 from drfsm.cli.say import say
 from drfsm.errors import DrfsmError
 
@@ -65,9 +65,15 @@ class FromFile(Mapping[str, Any]):
         """Whether something was typed that says it more closely: the backup's address, a receipt, an earlier drill."""
         context = click.get_current_context(silent=True)
         typed = context.params if context is not None else {}
-        if any(typed.get(option) and name in filled for option, filled in YIELDS.get(self._words, {}).items()):
+        if any(
+            typed.get(option) and name in filled for option, filled in YIELDS.get(as_its_start(self._words), {}).items()
+        ):
             return True
-        if self._words == "drill" and name in ("bucket", "prefix") and (directory := typed.get("receipt_dir")):
+        if (
+            as_its_start(self._words) == "drill"
+            and name in ("bucket", "prefix")
+            and (directory := typed.get("receipt_dir"))
+        ):
             from drfsm.runs.bundle import LOG
 
             return os.path.lexists(os.path.join(directory, LOG))  # noqa: PTH118  as it was typed

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.claims import is_name
-from drfsm.cli.config_scope import ON_A_RUN
+from drfsm.cli.config_scope import ON_A_RUN, as_its_start
 
 LONGEST_SECONDS = 3_162_240_000  # a century: more is a slip
 _ARN = r"arn:[a-z0-9-]+:iam::\d{12}:(role|user)/[\w+=,.@/-]+"
@@ -198,7 +198,7 @@ def key_of(words: str, parameter: str) -> Key | None:
     """Return the key that fills a command's parameter, None where none does. ``words``: those that lead to it."""
     if words.partition(" ")[0] in ON_A_RUN:
         return None
-    if (path := EXCEPTIONS.get((words, parameter))) is not None:
+    if (path := EXCEPTIONS.get((as_its_start(words), parameter))) is not None:
         return KEYS.get(path)
     return next((key for key in KEYS.values() if key.option == parameter), None)
 

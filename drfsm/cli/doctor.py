@@ -59,7 +59,7 @@ _PATHS = ("kubeconfig_dr", "kubeconfig_primary")
 @click.option(
     "--prometheus", default="", metavar="FILE", help="Write a textfile for Prometheus' node exporter (FILE.prom)."
 )
-@output_option("What stdout carries.", also=("prometheus",))
+@output_option("What stdout carries.", more=("prometheus",))
 def doctor(
     drill_interval: float | None,
     max_age: float,

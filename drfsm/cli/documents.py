@@ -20,21 +20,21 @@ _WIDEST_NAME = 40
 Command = TypeVar("Command", bound=Callable[..., Any] | click.Command)
 
 
-def output_option(help_text: str | None = None, *, also: Sequence[str] = ()) -> Callable[[Command], Command]:
+def output_option(help_text: str | None = None, *, more: Sequence[str] = ()) -> Callable[[Command], Command]:
     """Return the ``-o`` of a command: text, or a document as JSON, YAML or a table. The command gets text or json.
 
-    ``also`` are forms that the command writes by itself: it gets their names.
+    ``more``: forms that the command writes itself, whose names it gets; then ``--format`` is another name of ``-o``.
     """
-    names = ("-o", "--output", "--format", "output") if also else ("-o", "--output")
+    names = ("-o", "--output", *(("--format", "output") if more else ()))
     return click.option(
-        *names, type=click.Choice((*FORMATS, *also)), default="text", show_default=True, callback=_chosen,
+        *names, type=click.Choice((*FORMATS, *more)), default="text", show_default=True, callback=_chosen,
         help=help_text,
     )  # fmt: skip
 
 
 def _chosen(context: click.Context, _parameter: click.Parameter, value: str) -> str:
     context.meta[_ASKED] = value
-    return "json" if value in FORMATS[1:] else value
+    return value if value == "text" or value not in FORMATS else "json"
 
 
 def written(value: Any) -> str:

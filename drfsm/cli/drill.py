@@ -40,7 +40,7 @@ from drfsm.cli.say import say
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import UsageFault
 from drfsm.runs import wiring
-from drfsm.runs.earlier_drills import copy_private_files, directory_beside, earlier_in
+from drfsm.runs.earlier_drills import copy_private_files, directory_beside, earlier_in, scope_of
 
 _phase = click.Choice(PHASES)
 
@@ -224,15 +224,14 @@ def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
     if earlier is not None:
         options["receipt_dir"] = str(directory_beside(earlier.place))
         say(f"using the site of {earlier.site_run}; the new bundle is {options['receipt_dir']}", err=True)
-    scope = "live" if inputs["promote"] == "asked" and inputs["promote_target"] == "canonical" else "drill"
 
     def prepare(place: Path) -> None:
         plan_option.use(plan, place)
         copy_private_files(earlier, place)
 
     outcome = wiring.start(
-        "drill", inputs, invocation, dry_run=False, receipt_dir=options["receipt_dir"], run_id=run_id, scope=scope,
-        prepare=prepare,
+        "drill", inputs, invocation, dry_run=False, receipt_dir=options["receipt_dir"], run_id=run_id,
+        scope=scope_of(inputs), prepare=prepare,
     )  # fmt: skip
     code = reported(outcome, output_format)
     if outcome.state.status == "refused":

@@ -146,7 +146,7 @@ class _Watcher:
             lines = self._journal.look()
             if self._history is None and lines:
                 started = fold(read(lines[:1]).records)
-                self._history = history_of(self._journal.earlier(started), started)
+                self._history = history_of(self._journal.earlier(started), started.run_id)
             new = self._take(lines)
             heir = self._heir(new=new)
         except Unreachable as fault:

@@ -28,6 +28,7 @@ DOCUMENTS = ("workload", "comparison_profile")
 LATER = "later"
 """A time that is not known yet: durations up to it are marks."""
 WHY = '--reason "..."'
+_YES = "yes"
 _ANY = "..."  # what a person must fill in
 _WITHHELD = re.compile(r"confirm|token|secret|passw|_env$", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
@@ -270,15 +271,33 @@ def _requests(state: RunState) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield (trigger, reason, {argument: the value to type, "..." where a person must say it}) of what may be asked."""
     for offered in state.next_actions:
         if offered.action != "resume" and is_name("state", offered.action):
+            if _is_declared(offered.action, state):
+                continue
             args = [name for name in offered.args if name != "reason" and is_name("state", name)]
-            typed = {name: _to_type(offered.values.get(name, ()), state.inputs.get(name)) for name in args}
+            legal_of = {name: _sayable(offered.action, offered.values.get(name, ())) for name in args}
+            typed = {name: _to_type(legal, state.inputs.get(name)) for name, legal in legal_of.items()}
             open_ones = [name for name, value in typed.items() if value == _ANY and name in offered.values]
             legal = "; ".join(f"{name} is {' or '.join(offered.values[name])}" for name in open_ones)
             yield offered.action, printable(f"{offered.reason} ({legal})" if legal else offered.reason), typed
 
 
+def _is_declared(trigger: str, state: RunState) -> bool:
+    """Whether a person declared this already, and nothing stands in the way: a second time has nothing to change.
+
+    A run that is held may need it again, as what it did may have been taken back by somebody else (a fence lifted).
+    """
+    return _gives_up(trigger) and trigger in state.args and state.status != "held"
+
+
+def _sayable(trigger: str, legal: Sequence[str]) -> Sequence[str]:
+    """Return the values that an argument may have: who declares a site lost says yes, also where it was said before."""
+    return (_YES,) if _gives_up(trigger) and set(legal) == {_YES, "no"} else legal
+
+
 def _to_type(legal: Sequence[str], now: Any) -> str:
     """Return the one legal value that an argument doesn't have yet; "..." where there is more than one, or any."""
+    if len(legal) == 1 and is_name("state", legal[0]):
+        return legal[0]
     others = [value for value in legal if value != now and is_name("state", value)]
     return others[0] if len(others) == 1 and now in legal else _ANY
 

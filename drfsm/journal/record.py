@@ -21,6 +21,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 """Every kind of record and the keys that its body must have."""
 
 _DEEPEST = 100  # an observation needs ten levels; a bomb of brackets gets no further
+_LEAVES = frozenset((str, int, float, bool, type(None)))
 
 
 @frozen
@@ -68,16 +69,18 @@ class Record:
 
 
 def _too_deep(body: Mapping[str, Any]) -> bool:
-    pending: list[tuple[Any, int]] = [(body, 0)]
-    while pending:
-        value, depth = pending.pop()
-        if depth > _DEEPEST:
-            return True
-        if isinstance(value, Mapping):
-            pending += [(member, depth + 1) for member in value.values()]
-        elif isinstance(value, list | tuple):
-            pending += [(item, depth + 1) for item in value]
-    return False
+    """Whether a body has more levels than any record needs. Looks at one level after the other, without its leaves."""
+    level: list[Any] = [body]
+    for _ in range(_DEEPEST):
+        members = (part.values() if isinstance(part, Mapping) else part for part in level)
+        level = [member for part in members for member in part if type(member) not in _LEAVES and _is_whole(member)]
+        if not level:
+            return False
+    return any(level)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, list | tuple | Mapping)
 
 
 def _is_time(at: str) -> bool:

@@ -5,6 +5,7 @@ if several drills work on one site. Used by cli/drill.py and cli/drill_inputs.py
 """
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
@@ -105,3 +106,8 @@ def recovery_inputs(earlier: EarlierDrill | None, *, site: str, restores: bool) 
         "started_at": now if first is None else str(first.state.inputs["started_at"]),
         "recovery_covers": "whole" if whole else "part",
     }
+
+
+def scope_of(inputs: Mapping[str, Any]) -> str:
+    """Return the scope of a drill with these inputs: live where it ends with a promote of the canonical pointers."""
+    return "live" if inputs["promote"] == "asked" and inputs["promote_target"] == "canonical" else "drill"

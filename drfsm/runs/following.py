@@ -36,8 +36,8 @@ class Followed(Protocol):
     def heir(self, state: RunState) -> str:
         """Return the run that took this one over, "" where none is known. Raises as ``look``."""
 
-    def earlier(self, state: RunState) -> Iterable[Mapping[str, Any]]:
-        """Yield the summaries of earlier runs of the same procedure, newest first. Raises as ``look``."""
+    def earlier(self, state: RunState) -> Iterable[pace.Earlier]:
+        """Yield earlier runs of the same procedure, newest first. Raises as ``look``."""
 
 
 class InFile:
@@ -78,9 +78,9 @@ class InFile:
         """Return the run of this computer that took this one over and changed the sites since."""
         return next((run.superseded_by for run in selection.known_runs() if run.id == state.run_id), "")
 
-    def earlier(self, state: RunState) -> Iterable[Mapping[str, Any]]:
+    def earlier(self, state: RunState) -> Iterable[pace.Earlier]:
         """Yield what the bundles of this computer tell."""
-        return pace.here(state.machine)
+        return pace.here(state.machine, state.inputs, state.scope)
 
 
 class InMirror:
@@ -132,11 +132,11 @@ class InMirror:
         taken = lease.get("taken_over_from") == state.run_id and lease.get("run_id") != state.run_id
         return str(lease.get("run_id")) if taken else ""
 
-    def earlier(self, state: RunState) -> Iterable[Mapping[str, Any]]:
+    def earlier(self, state: RunState) -> Iterable[pace.Earlier]:
         """Yield what the mirrors below the same prefix tell."""
         if self._mirror is None:
             return ()
-        return pace.below(self._mirror.store, home_of(self._mirror.prefix, ""), state.machine)
+        return pace.below(self._mirror.store, home_of(self._mirror.prefix, ""), state.machine, state.scope)
 
 
 def _check_kept(before: Sequence[bytes], now: Sequence[bytes], where: str) -> None:

@@ -21,8 +21,8 @@ from drfsm.files import Directory
 LOG = "state_transitions.log"
 _SUMMARY = re.compile(r"[a-z][a-z0-9_]*\.summary\.json")
 LARGEST_SUMMARY_BYTES = 4 << 20
-_TAIL_BYTES = 64 << 10
-"""The end of a journal that is read; a last record that is longer is no glance."""
+_TAIL_BYTES = (4 << 10, 64 << 10)
+"""How much of a journal's end is read at first, and where the last record is longer; still longer is no glance."""
 
 
 class Glance(NamedTuple):
@@ -42,13 +42,21 @@ def glance(place: Path) -> Glance | None:
         with Directory.look(place) as directory:
             names = [name for name in directory.names() if _SUMMARY.fullmatch(name)]
             raw = directory.read(names[0], LARGEST_SUMMARY_BYTES) if len(names) == 1 else None
-            size = directory.size(LOG) if raw else 0
-            tail = directory.read(LOG, _TAIL_BYTES, start=max(0, size - _TAIL_BYTES)) if size else None
+            head = _head_of_the_log(directory) if raw else ""
         summary = object_of(raw or b"", "the summary", largest_bytes=LARGEST_SUMMARY_BYTES)
     except DrfsmError:  # whoever folds the records says what is wrong
         return None
-    head = _head(tail or b"", whole=size <= _TAIL_BYTES)
     return of_summary(summary) if head and head == _known_head(summary) else None
+
+
+def _head_of_the_log(directory: Directory) -> str:
+    """Return the SHA-256 of a journal's last line, "" where that is torn or too long. Raises as ``Directory.read``."""
+    size = directory.size(LOG)
+    for most in _TAIL_BYTES:
+        tail = directory.read(LOG, most, start=max(0, size - most)) if size else None
+        if head := _head(tail or b"", whole=size <= most):
+            return head
+    return ""
 
 
 def _head(tail: bytes, *, whole: bool) -> str:

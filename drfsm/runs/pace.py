@@ -1,31 +1,37 @@
-"""How long the rows of a procedure took in earlier runs, and so how long a run that is at work may still take.
+"""How long the rows of a procedure took in earlier runs, and so how long a run may take, or may still take.
 
-Read from summaries (`state_durations`): those of this computer's bundles, or those of a bucket's mirrors. A summary is
-a claim: what is not of its shape counts for nothing, and no decision stands on it. Dry runs and other scopes than the
-run's own are left out. A row is known by the state that it leaves and its trigger; its time is that from entering the
-state to leaving it, so a hold counts. The median is taken. Pure but for ``here`` and ``below``. `drfsm watch` calls it.
+Asked by `drfsm plan` and `drfsm watch`, and answered alike: by the newest runs of the same machine and scope that were
+no dry runs. On this computer by their records, whose chain is verified, of the same bucket and prefix; a row in which
+a run stood, or that a person took, is left out (evidence/row_times.py). In a bucket by the summaries of its mirrors,
+as the records of many runs are many objects: a summary is a claim, what is not of its shape counts for nothing, and a
+hold counts as part of its row. No decision stands on any of it. Reads no more than it must: a summary tells at a glance
+of which machine a bundle is. What can't be read counts for nothing: `drfsm list` says what is wrong with it.
 """
 
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from drfsm.adapters.file_journal import read_chain
 from drfsm.claims import object_of
 from drfsm.errors import DrfsmError
+from drfsm.evidence.row_times import row_seconds
 from drfsm.evidence.standing import state_since
-from drfsm.evidence.wording import seconds_between, trigger_of
-from drfsm.files import Directory
-from drfsm.journal import Record, RunState
+from drfsm.evidence.wording import seconds_between, source_of, trigger_of
+from drfsm.journal import Record, RunState, fold
 from drfsm.journal.record_types import Commit, Sampled
 from drfsm.runs import bundle
+from drfsm.runs.glance import glance
 
 if TYPE_CHECKING:
     from drfsm.world import ObjectStore
 
-MOST_RUNS = 20
-"""The newest earlier runs that are looked at."""
+MOST_RUNS = 10
+"""The most runs that count: the newest ones."""
+_MOST_LOOKED_AT = 500
 _MOST_ROWS = 1000
 _SUMMARY_BYTES = 4 << 20
 _BEGAN = re.compile(r"-([0-9]{8}t[0-9]{6}z)-")
@@ -50,6 +56,14 @@ class Step(NamedTuple):
     phase: str  # done | now | ahead
 
 
+class Earlier(NamedTuple):
+    """An earlier run. ``seconds``: how long each row took, by its key. ``way``: a complete run's rows, in order."""
+
+    run_id: str
+    seconds: Mapping[str, float]
+    way: Sequence[tuple[str, str, str]] = ()  # (state, trigger, to)
+
+
 class History(NamedTuple):
     """What earlier runs tell: of each row its pace, and the way of the newest complete one."""
 
@@ -67,22 +81,79 @@ class History(NamedTuple):
         return self.way[places[-1] :] if places else ()
 
 
-def history_of(summaries: Iterable[Mapping[str, Any]], shown: RunState) -> History:
-    """Return what summaries tell of the procedure of a run. ``summaries``: newest first; its own is left out."""
+def history_of(earlier: Iterable[Earlier], but: str = "") -> History:
+    """Return what earlier runs tell. ``earlier``: newest first; ``but``: the run that is shown, which is left out."""
     times: dict[Leaving, list[float]] = {}
     way: Sequence[tuple[str, str, str]] = ()
     runs = 0
-    for summary in summaries:
-        alike = {"machine": shown.machine, "scope": shown.scope, "dry_run": False}
-        if summary.get("run_id") == shown.run_id or {name: summary.get(name) for name in alike} != alike:
+    for run in earlier:
+        if run.run_id == but:
             continue
-        rows = list(_rows(summary.get("state_durations")))
-        runs += bool(rows)
-        for state, trigger, _, seconds in rows:
-            times.setdefault((state, trigger), []).append(seconds)
-        if not way and summary.get("status") == "complete":
-            way = tuple((state, trigger, to) for state, trigger, to, _ in rows)
+        runs += bool(run.seconds)
+        for row, seconds in run.seconds.items():
+            times.setdefault((source_of(row), trigger_of(row)), []).append(seconds)
+        way = way or run.way
     return History({row: Pace(median(took), len(took)) for row, took in times.items()}, way, runs)
+
+
+def here(machine: str, inputs: Mapping[str, Any], scope: str = "live") -> Iterator[Earlier]:
+    """Yield the newest runs of this computer that count, newest first. Raises nothing."""
+    told = 0
+    for number, place in enumerate(bundle.runs()):
+        if number >= _MOST_LOOKED_AT or told >= MOST_RUNS:
+            return
+        run = _in_bundle(place, machine, inputs, scope)
+        if run is not None and run.seconds:
+            told += 1
+            yield run
+
+
+def _in_bundle(place: Path, machine: str, inputs: Mapping[str, Any], scope: str) -> Earlier | None:
+    """Return the run in a bundle, None where it does not count."""
+    seen = glance(place)
+    if seen is not None and (seen.machine != machine or seen.dry_run):
+        return None
+    try:
+        records = read_chain(place).records
+        state = fold(records)
+    except DrfsmError:
+        return None
+    alike = (state.machine, state.scope, state.dry_run) == (machine, scope, False)
+    if not alike or any(state.inputs.get(name) != inputs.get(name) for name in ("bucket", "prefix")):
+        return None
+    commits = [record.content for record in records if isinstance(record.content, Commit)]
+    way = tuple((commit.source, commit.trigger, commit.to) for commit in commits)
+    return Earlier(state.run_id, row_seconds(records), way if state.status == "complete" else ())
+
+
+def below(store: "ObjectStore", home: str, machine: str, scope: str = "live") -> Iterator[Earlier]:
+    """Yield a machine's newest mirrored runs that count, newest first. ``home``: what their keys begin with.
+
+    Raises Unreachable, ActionFailed.
+    """
+    stats = store.list(f"{home}{machine}-")
+    keys = [stat.key for stat in stats if stat.key.removeprefix(home).partition("/")[2] == "summary.json"]
+    newest = sorted(keys, key=lambda key: began_at(key.removeprefix(home)), reverse=True)[:MOST_RUNS]
+    for key in newest:
+        try:
+            blob = store.get(key, largest_bytes=_SUMMARY_BYTES)
+            summary = object_of(blob.body if blob else b"", "the summary", largest_bytes=_SUMMARY_BYTES)
+        except DrfsmError:
+            continue
+        if (run := of_summary(summary, machine, scope)) is not None:
+            yield run
+
+
+def of_summary(summary: Mapping[str, Any], machine: str, scope: str) -> Earlier | None:
+    """Return what a summary claims of its run, None where it does not count."""
+    alike = {"machine": machine, "scope": scope, "dry_run": False}
+    run_id = summary.get("run_id")
+    if not isinstance(run_id, str) or {name: summary.get(name) for name in alike} != alike:
+        return None
+    rows = list(_rows(summary.get("state_durations")))
+    seconds = {f"{state} --{trigger}--> {to}": lasted for state, trigger, to, lasted in rows}
+    way = tuple((state, trigger, to) for state, trigger, to, _ in rows)
+    return Earlier(run_id, seconds, way if summary.get("status") == "complete" else ())
 
 
 def _rows(durations: Any) -> Iterator[tuple[str, str, str, float]]:
@@ -94,34 +165,6 @@ def _rows(durations: Any) -> Iterator[tuple[str, str, str, float]]:
         is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < math.inf
         if is_time and isinstance(state, str) and isinstance(trigger, str) and isinstance(to, str):
             yield state, trigger, to, float(seconds or 0.0)
-
-
-def here(machine: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the summaries of a machine's runs on this computer, newest first."""
-    places = [place for place in bundle.runs() if (place / f"{machine}.summary.json").exists()]
-    for place in places[:MOST_RUNS]:
-        try:
-            with Directory.look(place) as directory:
-                raw = directory.read(f"{machine}.summary.json", _SUMMARY_BYTES)
-            yield object_of(raw or b"", "the summary", largest_bytes=_SUMMARY_BYTES)
-        except DrfsmError:  # a claim that can't be read tells nothing
-            continue
-
-
-def below(store: "ObjectStore", home: str, machine: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the summaries of a machine's mirrored runs, newest first. ``home``: what their keys begin with.
-
-    Raises Unreachable, ActionFailed.
-    """
-    stats = store.list(f"{home}{machine}-")
-    keys = [stat.key for stat in stats if stat.key.removeprefix(home).partition("/")[2] == "summary.json"]
-    newest = sorted(keys, key=lambda key: began_at(key.removeprefix(home)), reverse=True)[:MOST_RUNS]
-    for key in newest:
-        try:
-            blob = store.get(key, largest_bytes=_SUMMARY_BYTES)
-            yield object_of(blob.body if blob else b"", "the summary", largest_bytes=_SUMMARY_BYTES)
-        except DrfsmError:
-            continue
 
 
 def began_at(run_id: str) -> str:

@@ -2,7 +2,7 @@
 
 ``make`` reads the two sites, the store and the lease, through a world that refuses every write, and without a bundle:
 no run begins. What it returns is the document that `drfsm plan -o json` prints and `--out` saves
-(receipts_schema/plan.schema.json). plan_rows.py has the rows, plan_changes.py the objects, plan_times.py the earlier
+(receipts_schema/plan.schema.json). plan_rows.py has the rows, plan_changes.py the objects, pace.py the earlier
 runs, plan_files.py the file and its digest. Used by cli/plan.py and cli/plan_option.py.
 """
 
@@ -19,10 +19,11 @@ from drfsm.errors import DrfsmError
 from drfsm.evidence.row_times import Typical, typical
 from drfsm.evidence.wording import shown_inputs
 from drfsm.resources import shipped
+from drfsm.runs import pace
 from drfsm.runs.diagnosis import refused_backup
+from drfsm.runs.earlier_drills import scope_of
 from drfsm.runs.plan_changes import subject
 from drfsm.runs.plan_rows import Rows, nobody
-from drfsm.runs.plan_times import earlier_runs
 from drfsm.runs.wiring import check_kubeconfig
 from drfsm.runs.world import connect, read_only
 from drfsm.spec import MachineSpec, load_machine
@@ -63,12 +64,14 @@ def make(
     world, lease = connect(inputs, take_over, place, run_id)
     bound, only_reading = binding(procedure), read_only(world)
     read = readings(spec, bound, only_reading, inputs, run_id=run_id, asked_later=asked_later(spec, inputs))
+    scope = scope_of(inputs) if procedure == "drill" else "live"
+    earlier = {run.run_id: run.seconds for run in pace.here(procedure, inputs, scope)}
     plan = {
         **pinned(spec, inputs, run_id),
         "made_at": SystemClock().now(),
         "made_by": operator,
         "options": dict(options),
-        **told(spec, inputs, run_id, read, earlier_runs(procedure, inputs)),
+        **told(spec, inputs, run_id, read, earlier),
     }
     plan["lease"] = _lease(lease)
     plan["findings"] += _backup_findings(spec, only_reading, read, inputs)

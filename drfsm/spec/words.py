@@ -89,9 +89,12 @@ class Form:
 _MACHINE = Form("the declaration", "a declaration needs six levels", "start with `machine: NAME`")
 
 
-def compose(text: str, faults: Faults, form: Form = _MACHINE) -> yaml.Node | None:
-    """Return the document's root node; None (and a fault) if it is not one plain YAML document."""
-    if not _shallow(text, faults, form):
+def compose(text: str, faults: Faults, form: Form = _MACHINE, *, plain: bool = False) -> yaml.Node | None:
+    """Return the document's root node; None (and a fault) if it is not one plain YAML document.
+
+    ``plain``: the caller knows already that it is one.
+    """
+    if not plain and not _shallow(text, faults, form):
         return None
     try:
         root = yaml.compose(text, Loader=_LOADER)
@@ -106,7 +109,7 @@ def compose(text: str, faults: Faults, form: Form = _MACHINE) -> yaml.Node | Non
     if root is None:
         faults.add(1, f"{form.called} is empty", form.start)
         return None
-    return root if _plain(root, text, faults, form) else None
+    return root if plain or _plain(root, text, faults, form) else None
 
 
 def _shallow(text: str, faults: Faults, form: Form) -> bool:

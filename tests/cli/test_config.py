@@ -147,9 +147,20 @@ def test_no_option_that_asks_for_something_is_filled() -> None:
     assert flags == {"two_people"}
 
 
-def test_a_drill_never_gets_its_site_from_the_file() -> None:
+@pytest.mark.parametrize("procedure", ["drill", "failback", "promote"])
+def test_a_plan_takes_from_the_file_what_its_start_takes(procedure: str) -> None:
+    """Else a plan would be of other sites than the start that does it; less what only a start has."""
+    of_plan = {(name, key.path) for words, name, key in BOUND if words == f"plan {procedure}"}
+    of_start = {(name, key.path) for words, name, key in BOUND if words == procedure}
+    options = {parameter.name for parameter in LEAVES[f"plan {procedure}"].params}
+    assert of_plan == {(name, path) for name, path in of_start if name in options}
+    assert ("bucket", "bucket") in of_plan
+
+
+@pytest.mark.parametrize("procedure", ["drill", "plan drill"])
+def test_a_drill_never_gets_its_site_from_the_file(procedure: str) -> None:
     """It would restore a backup over the DR site that stands by."""
-    filled = {name for words, name, _ in BOUND if words == "drill"}
+    filled = {name for words, name, _ in BOUND if words == procedure}
     assert not filled & {"kubeconfig", "kubeconfig_dr", "kubeconfig_primary", "fence_primary_role", "fence_dr_role"}
 
 
@@ -457,6 +468,9 @@ def test_the_variables_of_other_tools_outrank_the_file_too(
         ("drill", ("--backup-uri", "s3://other/p/backups/b")),
         ("promote", ("--validation-receipt", "r.json")),
         ("drill", ("--receipt-dir", "earlier")),
+        ("plan drill", ("--backup-uri", "s3://other/p/backups/b")),
+        ("plan drill", ("--receipt-dir", "earlier")),
+        ("plan promote", ("--validation-receipt", "r.json")),
     ],
 )
 def test_what_is_typed_says_more_closely_what_the_file_would_fill(
@@ -558,4 +572,5 @@ def test_a_run_goes_on_with_what_it_recorded_and_the_difference_is_told(place: P
 def test_no_option_of_a_verb_on_a_run_is_filled() -> None:
     """Whatever the file says."""
     assert not [words for words, _, _ in BOUND if words.partition(" ")[0] in ON_A_RUN]
-    assert {"resume", "abort", "status", "approve"} <= ON_A_RUN
+    assert {"resume", "abort", "status", "approve", "watch", "metrics"} <= ON_A_RUN
+    assert "bucket" in {parameter.name for parameter in LEAVES["watch"].params}  # which would else be the file's

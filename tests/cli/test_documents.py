@@ -1,6 +1,7 @@
 """-o json, yaml and table: one document, whatever its form, and nothing in it steers a terminal."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -9,8 +10,10 @@ import yaml
 
 from drfsm.cli.documents import FORMATS, as_json, as_table, as_yaml
 from drfsm.cli.main import cli
+from drfsm.evidence.schemas import RECEIPTS
+from drfsm.evidence.schemas.verbs import DOCUMENTS
 from tests.cli.test_door import COMMANDS
-from tests.command import Drfsm
+from tests.command import Drfsm, check_document
 from tests.hostile.test_documents import harmless
 
 EVIL = "\x1b[2Jx\r\x9b31m\u202eevil\u2066\u200b\nnext: rm -rf ~"
@@ -91,3 +94,32 @@ def test_the_form_that_is_asked_for_is_the_one_that_is_printed(drfsm: Drfsm, for
     assert "drfsm resume" in out
     assert entry is None or entry(out)[0]["kind"] == "exit code"
     assert form != "table" or out.startswith("KIND ")
+
+
+def leaves(group: click.Group, *words: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that is no group, with the words that lead to it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from leaves(command, *words, name)
+        else:
+            yield " ".join((*words, name)), command
+
+
+def test_every_command_that_shows_a_document_has_its_schema() -> None:
+    """Held against it wherever a test asks a command for JSON (tests/command.py); `watch` prints a line an event."""
+    shows = {words for words, command in leaves(cli) for option in command.params if {"-o", "--json"} & {*option.opts}}
+    assert shows - {"watch"} == set(DOCUMENTS)
+    assert all(receipt in RECEIPTS for receipts in DOCUMENTS.values() for receipt in receipts)
+
+
+def test_a_document_that_does_not_fit_its_schema_is_found() -> None:
+    """The net has no hole: another field, a list for an object, a word that is none of those."""
+    for out in ('{"workload": "a", "sha256": "x", "required": []}', "[]", '{"workload": "a"}'):
+        with pytest.raises(AssertionError, match="does not fit its schema"):
+            check_document(["workload", "check", "-o", "json"], out)
+    check_document(
+        ["workload", "check", "-o", "json"], json.dumps({"workload": "a", "sha256": "0" * 64, "required": []})
+    )

@@ -1,5 +1,6 @@
 """Commands that are typed often start at once: what they must not load, and what `list` may open."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from drfsm.cli.list_runs import _row, _row_of_records
+from drfsm.files import Directory
 from drfsm.journal import fold, read
 from drfsm.runs.glance import LOG, Glance, glance
 from tests.command import Drfsm
@@ -34,11 +36,12 @@ CLIENTS = {
 THE_SEARCH = {"multiprocessing", "concurrent.futures", "drfsm.spec.check", "transitions"}
 MACHINES = {"yaml", "drfsm.spec.model", "drfsm.spec.declare", "drfsm.dr", "drfsm.engine"}
 RECORDS = {"attr", "attrs", "drfsm.journal", "drfsm.evidence"}
+A_RUNNER = {"drfsm.engine.runner", "drfsm.engine.step", "drfsm.dr.backup.restore", "drfsm.dr.backup.state_volume"}
 UNWANTED = {
     ("--help",): CLIENTS | THE_SEARCH | MACHINES | RECORDS | {"click", "drfsm.cli.main", "drfsm.cli.failback"},
     ("list",): CLIENTS | THE_SEARCH | MACHINES | RECORDS,
     ("status",): CLIENTS | THE_SEARCH | MACHINES,
-    ("replay", "--quiet"): CLIENTS | THE_SEARCH,
+    ("replay", "--quiet"): CLIENTS | THE_SEARCH | A_RUNNER,
 }
 """What a command must not load."""
 WATCHED = """
@@ -93,6 +96,30 @@ def test_list_opens_the_summary_and_the_log_of_each_bundle_and_nothing_else(home
     in_bundles = [name for name in opened if not Path(name).is_absolute() or name.startswith(str(home))]
     files = sorted(name for name in in_bundles if not Path(name).is_dir() and name != "runs")
     assert files == sorted(["failback.summary.json", "promote.summary.json", LOG, LOG])
+
+
+@pytest.mark.parametrize(("longest", "reads"), [(100, [4096]), (30_000, [4096, 65536]), (100_000, [4096, 65536])])
+def test_a_glance_reads_the_end_of_a_log_and_no_more(
+    home: Path, monkeypatch: pytest.MonkeyPatch, longest: int, reads: list[int]
+) -> None:
+    """However long the log is: 4 KiB, more only for a last record that is longer, and never all of it."""
+    place = home / "runs/failback"
+    lines = (place / LOG).read_bytes().splitlines(keepends=True)
+    last = b'{"prev":"' + b"x" * longest + b'"}\n'
+    (place / LOG).write_bytes(b"".join(lines * 50) + last)
+    _change(place, lambda summary: summary["journal"].update(head=hashlib.sha256(last).hexdigest()))
+    read: list[int] = []
+
+    def counted(directory: Directory, name: str, *args: Any, **options: Any) -> bytes | None:
+        body = whole(directory, name, *args, **options)
+        if name == LOG:
+            read.append(len(body or b""))
+        return body
+
+    whole = Directory.read
+    monkeypatch.setattr(Directory, "read", counted)
+    assert (glance(place) is not None) == (longest < 65536)
+    assert read == reads
 
 
 @pytest.mark.parametrize("place", RECORDED, ids=lambda place: f"{place.parent.name}-{place.name}")

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +14,27 @@ from typing import Any
 
 import pytest
 
+from drfsm.adapters.file_journal import read_chain
 from drfsm.cli.say import say
 from drfsm.cli.watch import JsonLines, Lines, follow, view_for
 from drfsm.cli.watch_words import pace_words, standing_words
 from drfsm.errors import ExitCode, JournalDamaged, Unreachable, UsageFault
+from drfsm.evidence.row_times import row_seconds
 from drfsm.journal import Record, RunState, fold, lines, read
 from drfsm.runs import mirrors
 from drfsm.runs.following import InFile, InMirror, followed
-from drfsm.runs.pace import History, Pace, Step, began_at, history_of, left_seconds, steps
+from drfsm.runs.pace import (
+    Earlier,
+    History,
+    Pace,
+    Step,
+    began_at,
+    here,
+    history_of,
+    left_seconds,
+    of_summary,
+    steps,
+)
 from tests.dr.memory import MemoryStore
 from tests.hostile.test_documents import harmless
 from tests.journal.fold_stories import STARTED, commit, held, intent, lease
@@ -67,7 +81,7 @@ class Scripted:
         """Return who took it over."""
         return str(self._known.get("heir", ""))
 
-    def earlier(self, _state: RunState) -> Iterable[Mapping[str, Any]]:
+    def earlier(self, _state: RunState) -> Iterable[Earlier]:
         """Return what earlier runs tell."""
         return self._known.get("earlier", ())  # type: ignore[no-any-return]
 
@@ -134,7 +148,7 @@ def test_nothing_of_a_hostile_journal_steers_the_terminal(capsys: pytest.Capture
     """As lines, as words for the table, and in the page at the end."""
     story = [commit(EVIL, because=EVIL, to=EVIL, frozen=[EVIL]), held(reason=EVIL, stage=EVIL, way=EVIL)]
     records = records_of(*story)
-    earlier = [summary(state=EVIL, trigger=EVIL)]
+    earlier = told_by([summary(state=EVIL, trigger=EVIL)])
     _, out = seen(capsys, Scripted(records, [1, 3, 3], earlier=earlier), until_held=True)
     rows = [Step(EVIL, EVIL, 1.0, Pace(1.0, 1), "now")]
     assert harmless(out + pace_words(rows) + standing_words(fold(records), rows, "2026-02-27T00:01:00Z"))
@@ -150,17 +164,45 @@ def summary(state: str = "a", trigger: str = "go", to: str = "b", seconds: Any =
     return {**known, "state_durations": [row], **more}
 
 
+def told_by(summaries: Iterable[Mapping[str, Any]]) -> list[Earlier]:
+    """Return the runs of those summaries that count."""
+    return [run for summary in summaries if (run := of_summary(summary, "m", "live")) is not None]
+
+
 def test_what_is_usual_is_the_median_of_runs_of_the_same_procedure() -> None:
     """Its own, dry runs, other scopes and other machines count for nothing; neither does what has another shape."""
-    shown = fold(records_of())
     alike = [summary(seconds=seconds) for seconds in (1.0, 9.0, 2.0)]
     others = [summary(run_id="r"), summary(machine="x"), summary(dry_run=True), summary(scope="drill")]
     no_times: list[Any] = [None, True, "1", -1, float("inf"), float("nan")]
     no_rows: list[Any] = [None, {}, [1], [{"state": 1}]]
     odd = [summary(seconds=seconds) for seconds in no_times] + [summary(state_durations=rows) for rows in no_rows]
-    history = history_of([*alike, *others, *odd], shown)
+    history = history_of(told_by([*alike, *others, *odd]), "r")
     assert history.usual("a", "go") == Pace(2.0, 3)
     assert (history.runs, history.way) == (3, (("a", "go", "b"),))
+
+
+def test_runs_of_this_computer_tell_by_their_records_what_watch_and_plan_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the same machine, scope, bucket and prefix; a row in which the run stood is left out."""
+    monkeypatch.setenv("DRFSM_HOME", str(tmp_path))
+    for name in ("failback", "promote", "drill"):
+        shutil.copytree(FAILBACK.parent / name, tmp_path / "runs" / name)
+    records = read_chain(tmp_path / "runs/failback").records
+    state = fold(records)
+    (run,) = here("failback", state.inputs)
+    assert (run.run_id, run.seconds, run.way) == (state.run_id, row_seconds(records), ())  # it is held: no whole way
+    assert run.seconds
+    assert history_of([run]).runs == 1
+    assert history_of([run], state.run_id).runs == 0
+    for machine, inputs, scope in (
+        ("promote", state.inputs, "drill"), ("failback", {**state.inputs, "bucket": "x"}, "live"),
+        ("failback", {**state.inputs, "prefix": "x"}, "live"), ("failback", state.inputs, "drill"),
+    ):  # fmt: skip
+        assert list(here(machine, inputs, scope)) == []
+    log = tmp_path / "runs/failback/state_transitions.log"
+    log.write_bytes(log.read_bytes().replace(b'"seq":5', b'"seq":6', 1))
+    assert list(here("failback", state.inputs)) == []
 
 
 def test_the_rows_ahead_are_those_of_the_newest_complete_run() -> None:

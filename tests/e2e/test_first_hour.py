@@ -1,5 +1,6 @@
 """docs/first-hour.md is run as it stands: every command, its exit code, and what it is shown to print."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from drfsm.sandbox import down
-from tests.e2e.sites import drfsm_on_path
+from tests.starter import Shim
 from tests.typed import typed_in
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
@@ -42,11 +43,14 @@ def lines() -> Iterator[Line]:
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Return the environment of somebody who has nothing but drfsm; end the sandbox that the page starts."""
-    place = tmp_path / "sandbox"
+    place, programs = tmp_path / "sandbox", tmp_path / "bin"
+    programs.mkdir()
+    shim = Shim(programs)
     yield {
-        "PATH": drfsm_on_path(tmp_path), "HOME": str(tmp_path), "DRFSM_HOME": str(tmp_path / "home"), "COLUMNS": "200",
-        "DRFSM_SANDBOX_DIR": str(place), "NO_COLOR": "1",
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path),
+        "DRFSM_HOME": str(tmp_path / "home"), "COLUMNS": "200", "DRFSM_SANDBOX_DIR": str(place), "NO_COLOR": "1",
     }  # fmt: skip
+    shim.close()
     down(place)
 
 

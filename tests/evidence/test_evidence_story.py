@@ -88,6 +88,30 @@ def test_an_abort_is_offered_before_a_site_is_declared_lost() -> None:
     assert verbs[1:] == ["drfsm request skip_soak", "drfsm abort", "drfsm request declare_dr_lost"]
 
 
+@pytest.mark.parametrize("unreachable", ["no", "yes"])
+def test_what_is_typed_to_declare_a_site_lost_declares_it(unreachable: str) -> None:
+    """Also where it was said before, at the start or by another trigger: nothing offers what its guard refuses."""
+    way = NextAction(
+        action="declare_primary_lost", reason="x", args=("primary_unreachable", "reason", "fence_primary_role"),
+        values={"primary_unreachable": ("no", "yes")},
+    )  # fmt: skip
+    state = RunState(status="held", run_id="r", next_actions=(way,), inputs={"primary_unreachable": unreachable})
+    typed = [typed for typed, _ in commands(state, "r") if "declare" in typed]
+    assert typed == [
+        'drfsm request declare_primary_lost r --reason "..." --arg primary_unreachable=yes --arg fence_primary_role=...'
+    ]
+
+
+@pytest.mark.parametrize(("status", "is_offered"), [("running", False), ("held", True)])
+def test_what_was_declared_is_offered_again_only_to_a_run_that_is_held(status: str, is_offered: bool) -> None:
+    """Interrupted past the switch, say, all that is left is to go on; a hold may be for a fence that was lifted."""
+    ways = tuple(NextAction(action=name, reason="x") for name in ("declare_primary_lost", "declare_other_lost"))
+    state = RunState(status=status, run_id="r", next_actions=ways, args={"declare_primary_lost": {"reason": "gone"}})
+    verbs = [typed.split(" r ")[0] for typed, _ in commands(state, "r")]
+    assert ("drfsm request declare_primary_lost" in verbs) == is_offered
+    assert "drfsm request declare_other_lost" in verbs
+
+
 def test_an_interrupted_run_names_what_was_begun(play: Make) -> None:
     """Its process is gone in the middle of an action: that one is named, and that resume looks first."""
     text = told(play(fails={"rekey": ["die"]}).start(), dead=True)
@@ -276,17 +300,17 @@ def test_a_waiting_approval_is_offered_first_with_the_digest_of_the_plan() -> No
 
 def test_the_legal_values_of_an_argument_are_shown() -> None:
     """Nobody has to guess what `--arg` takes."""
-    way = NextAction(action="declare_lost", reason="It is gone", args=("lost", "reason"), values=VALUES)
+    way = NextAction(action="mark_lost", reason="It is gone", args=("lost", "reason"), values=VALUES)
     state = RunState(run_id="run-1", status="held", state="waiting", next_actions=(way,))
     typed, reason = list(commands(state, "run-1"))[1]
-    assert typed == 'drfsm request declare_lost run-1 --reason "..." --arg lost=...'
+    assert typed == 'drfsm request mark_lost run-1 --reason "..." --arg lost=...'
     assert reason == "It is gone (lost is yes or no)"
 
 
 @pytest.mark.parametrize(("now", "value"), [("no", "yes"), ("yes", "no"), ("perhaps", "..."), (None, "...")])
 def test_the_one_value_that_an_argument_does_not_have_yet_is_in_the_command(now: str | None, value: str) -> None:
-    """A row that declares something lost has nothing else to say: the command is ready to paste."""
-    way = NextAction(action="declare_lost", reason="It is gone", args=("lost", "reason"), values=VALUES)
+    """A row that has one other value to set has nothing else to say: the command is ready to paste."""
+    way = NextAction(action="mark_lost", reason="It is gone", args=("lost", "reason"), values=VALUES)
     inputs = {} if now is None else {"lost": now}
     state = RunState(run_id="run-1", status="held", state="waiting", next_actions=(way,), inputs=inputs)
     assert list(commands(state, "run-1"))[1][0].endswith(f" --arg lost={value}")

@@ -48,6 +48,7 @@ def receipts() -> str:
 def _receipt(name: str, schema: Mapping[str, Any]) -> str:
     link = f"\nSchema: [{name}](../receipts_schema/{name}).\n"
     items = schema["items"] if schema.get("type") == "array" else schema  # a list: the fields of what is in it
+    items = items["anyOf"][0] if "anyOf" in items else items  # the usual form; the description names the others
     about = _object(schema["title"], {"description": schema["description"], **items}, "##")
     first, table = about.split("\n| ", 1)
     return f"{first.rstrip()}\n{link}\n| {table}"

@@ -10,6 +10,7 @@ import pytest
 
 from drfsm.runs.glance import _TAIL_BYTES, Glance, glance
 
+FIRST, MOST = _TAIL_BYTES
 SAID = {
     "run_id": "promote-1", "machine": "promote", "status": "held", "state": "dr_frozen", "started_at": "2026-02-27",
     "dry_run": False,
@@ -37,8 +38,16 @@ def sized(size: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"".join(LINES), LINES[2], sized(_TAIL_BYTES), b"a\n" + sized(_TAIL_BYTES - 1)],
-    ids=["three records", "one record", "one as long as is read", "a long one after another"],
+    "raw",
+    [
+        b"".join(LINES), LINES[2], sized(MOST), b"a\n" + sized(MOST - 1), b"a\n" + sized(FIRST),
+        b"a\n" + sized(FIRST - 1), sized(FIRST),
+    ],
+    ids=[
+        "three records", "one record", "one as long as is read", "a long one after another",
+        "one as long as is read at first, after another", "one that begins what is read at first",
+        "one as long as is read at first",
+    ],
 )  # fmt: skip
 def test_a_summary_of_the_last_record_is_the_glance(tmp_path: Path, raw: bytes) -> None:
     """All of its fields; what else the summary says is left out."""
@@ -55,9 +64,9 @@ NONE: dict[str, Callable[[Path], Any]] = {
     "a run id that is none": lambda place: laid(place, LINES[0], of(LINES[0], run_id="-rf /")),
     "a last line that is torn, of a summary before it": lambda place: laid(place, LINES[0] + b"torn", of(LINES[0])),
     "a last line that is longer than what is read": lambda place: laid(
-        place, LINES[0] + sized(_TAIL_BYTES + 1), of(sized(_TAIL_BYTES + 1))
+        place, LINES[0] + sized(MOST + 1), of(sized(MOST + 1))
     ),
-    "the end of such a line": lambda place: laid(place, b"a" * 9 + sized(_TAIL_BYTES), of(sized(_TAIL_BYTES))),
+    "the end of such a line": lambda place: laid(place, b"a" * 9 + sized(MOST), of(sized(MOST))),
     "no record": lambda place: laid(place, b"", {**SAID, "journal": {"head": None}}),
     "no head in the summary": lambda place: laid(place, LINES[0], {**SAID, "journal": {}}),
     "a journal that is no object": lambda place: laid(place, LINES[0], {**SAID, "journal": [1]}),

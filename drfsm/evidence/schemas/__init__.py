@@ -1,12 +1,14 @@
 """The JSON Schemas of receipts, as tables: each field is declared once, and so is what several receipts share.
 
-Owns what a receipt may say. The files in receipts_schema/ are generated from here, one self-contained schema a
-receipt: ``python -m drfsm.evidence.schemas`` (``make schemas``) writes them, and a test regenerates and compares.
-drfsm itself reads only the files, as everybody else does. (The schema of a journal's record belongs to journal/.)
+Owns what a receipt may say, and what a command shows with ``-o json`` (verbs.py: which command shows which document).
+The files in receipts_schema/ are generated from here, one self-contained schema each: ``python -m
+drfsm.evidence.schemas`` (``make schemas``) writes them, and a test regenerates and compares. drfsm itself reads only
+the files, as everybody else does. (The schema of a journal's record belongs to journal/.)
 """
 
 from collections.abc import Mapping
 
+from drfsm.evidence.schemas import of_the_store, verbs
 from drfsm.evidence.schemas.doctor import DOCTOR
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
 from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
@@ -33,6 +35,8 @@ RECEIPTS = (
     REPLAY,
     PLAN,
     DOCTOR,
+    *of_the_store.ALL,
+    *verbs.OFFLINE,
 )
 
 
