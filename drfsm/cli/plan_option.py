@@ -10,6 +10,7 @@ given at the start; what leads to places of this machine is taken only from a pl
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -27,8 +28,8 @@ NEVER_PLANNED = frozenset({
     "confirm1", "confirm2", "validation_env",  # what a plan must not say
     "operator", "take_over", "ticket", "allow_older",  # what a person answers for at the start
     # ... and what is the command's own:
-    "plan", "plan_of", "dry_run", "diagnostics_only", "as_execution_input", "notify", "notify_after", "output",
-    "out",
+    "plan", "plan_of", "approvals", "dry_run", "diagnostics_only", "as_execution_input", "notify",
+    "notify_after", "output", "out",
 })  # fmt: skip
 """Options that no plan holds: a file that names one is refused."""
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
@@ -224,6 +225,19 @@ def hold_to(plan: Chosen | None, inputs: Mapping[str, Any], receipt_dir: str | N
     _refuse_unfit(plan, now)
     made = f"{str(plan.document['made_at'])[:19]}Z"
     say(f"  · all is as in the plan {plan.document['sha256'][:12]}… of {made}", err=True)
+
+
+def refuse_wrong_tokens(plan: Chosen | None, inputs: Mapping[str, Any]) -> None:
+    """Raise PlanDiffers for a token that would end a failback's run as it begins: its plan would be used for nothing.
+
+    Without a plan the run is begun, and its record shows who tried.
+    """
+    from drfsm.dr.procedures import confirmation
+
+    if plan is not None and (wrong := confirmation.faults(inputs)):
+        what = f"the failback is not confirmed; nothing was begun, and the plan {bounded(plan.file)} can still be used:"
+        hint = f"--confirm1 FAILBACK --confirm2 {quote('CONFIRM-' + str(inputs['dr_run_id']))}"
+        raise PlanDiffers(what, wrong, hint=hint)
 
 
 def _again(plan: Chosen) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from attrs import evolve
+
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.ssh_signatures import signer_of, verifier_of
 from drfsm.claims import yaml_of
@@ -22,7 +24,7 @@ from drfsm.errors import LeaseHeld, LeaseLost, Unreadable, UsageFault
 from drfsm.evidence.signatures import RECORD
 from drfsm.journal import RunState
 from drfsm.resources import shipped
-from drfsm.runs import bundle, trust
+from drfsm.runs import approvals, bundle, trust
 from drfsm.runs.children import Verbs
 from drfsm.runs.declared import declaration
 from drfsm.runs.fetching import fetch_into, find_or_fetch, with_assurances_of
@@ -56,20 +58,23 @@ def start(
     run_id: str = "",
     scope: str = "live",
     by_rows: bool = False,
+    pinned: Mapping[str, Any] | None = None,
     then: Operation = lambda runner: runner.state,
     prepare: Callable[[Path], object] = lambda _place: None,
 ) -> Outcome:
     """Start a run in a new bundle; return where it stands.
 
     ``prepare`` puts into the new bundle what the run needs there. ``then`` follows the start, in the same process;
-    with ``by_rows`` the start takes no row, and ``then`` takes as many as it likes.
+    with ``by_rows`` the start takes no row, and ``then`` takes as many as it likes. ``pinned``: what the first record
+    holds beside the inputs, as the approvals of its plan.
     Raises UsageFault, before anything is made, for inputs, keys or kubeconfigs that can't be used.
     """
     run_id = run_id or new_run_id(machine)
+    beside = {**_pinned(machine, run_id, inputs, invocation), **(pinned or {})}
 
     def start_then(runner: Runner) -> RunState:
         start = runner.begin if by_rows else runner.start
-        start(inputs, run_id=run_id, dry_run=dry_run, scope=scope)
+        start(inputs, run_id=run_id, dry_run=dry_run, scope=scope, pinned=beside)
         return then(runner)
 
     with _new_run(machine, inputs, invocation, run_id, receipt_dir, prepare) as run:
@@ -87,8 +92,22 @@ def start_child(
     parent: Path,
 ) -> RunState:
     """Start a run that belongs to another one. ``parent``: the bundle of that other run."""
+    beside = _pinned(machine, run_id, inputs, invocation)
     with _new_run(machine, inputs, invocation, run_id, str(place), lambda _place: None) as run:
-        return run.work(lambda runner: runner.start(inputs, run_id=run_id, scope=scope), parent=parent)
+        return run.work(lambda runner: runner.start(inputs, run_id=run_id, scope=scope, pinned=beside), parent=parent)
+
+
+def _pinned(machine: str, run_id: str, inputs: Mapping[str, Any], invocation: Invocation) -> dict[str, Any]:
+    """Return what a run's first record holds of its configuration, and of the approvals that a promote waits for."""
+    policy = invocation.promote_policy if machine == "promote" and inputs.get("target") == "canonical" else None
+    if policy is not None:  # what the promote's own guards ask for is what its inputs say
+        seconds = float(inputs["approval_expires"]) * 3600
+        policy = evolve(policy, distinct=inputs["approval_distinct"] == "yes", expires_seconds=seconds)
+    asked = approvals.asked_later(policy, run_id, invocation.operator) if policy else None
+    return {
+        **({"config": dict(invocation.config)} if invocation.config else {}),
+        **({"approval": asked} if asked else {}),
+    }
 
 
 @contextmanager
