@@ -78,6 +78,9 @@ def with_others(state: RunState, place: Path | None, args: Mapping[str, Any], an
     judgement = judge(policy, [*others, own], of=of, starter=starter, at=at, check=check)
     if not judgement.suffices:
         _keep(place, own, answer, policy, judgement)
+        next_one = f"drfsm approve {quote(state.run_id)} --ticket … --plan {of.plan_sha256}"
+        say(f"the run waits. Next, by another person: {next_one}", err=True)
+        say("  on another computer also: --approval, and the file of this approval", err=True)
         return None
     pinned = {
         "policy": policy.json,
@@ -139,8 +142,4 @@ def _keep(place: Path | None, own: Mapping[str, Any], answer: Answer, policy: Po
     say(f"your approval is written down: {where}")
     for fault in judgement.faults:
         say(f"  · {fault.words}", err=True)
-    say(
-        f"{len(judgement.counted)} of {policy.approvals} approvals stand; the run waits. Next, by another person: drfsm"
-        f" approve … --ticket {quote(answer.ticket)}; on another computer with --approval and this file",
-        err=True,
-    )
+    say(f"{len(judgement.counted)} of {policy.approvals} approvals stand", err=True)

@@ -65,15 +65,18 @@ def replay(
     from drfsm.adapters.ssh_signatures import can_check, checks_by
     from drfsm.evidence.audit import audit
     from drfsm.runs import trust
+    from drfsm.runs.approvals import allowed_signers
 
     collector = _collector() if otlp else None  # BEFORE the story: whoever asks for it in vain hears that first
     raw, spec, beside = logged(bundle_)
     records = readable(raw)
     origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
     judges, late = _bound(spec.name)
+    own_signers = allowed_signers() if can_check() else ""
     verdict = audit(
         raw, spec, judges=judges, late=late, expected_head=expect_head, expected_records=expect_records, origin=origin,
-        beside=beside, signatures=checks_by if can_check() else None, plan=_plan_beside(bundle_),
+        beside=beside, signatures=checks_by if can_check() else None, allowed_signers=own_signers,
+        plan=_plan_beside(bundle_),
     )  # fmt: skip
     if output == "json":
         say_json(verdict.record)

@@ -86,6 +86,12 @@ CODES: Mapping[str, tuple[str, str]] = {
 """What can be wrong with approvals. `drfsm explain CODE` says it; an audit's finding begins with the code."""
 
 
+def page_table() -> str:
+    """Return the table of docs/approvals.md."""
+    rows = [f"| `{code}` | {means} | {to_do} |" for code, (means, to_do) in CODES.items()]
+    return "\n".join(["| code | means | what to do |", "|---|---|---|", *rows]) + "\n"
+
+
 # --- values -------------------------------------------------------------------------------------------------------
 
 

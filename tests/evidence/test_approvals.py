@@ -305,6 +305,20 @@ def test_where_no_signature_can_be_checked_that_is_noted(keys: Keys, play: Make)
     assert not run.audit(run.edited(altered("run_started", "", approval=approval, **fields))).ok
 
 
+def test_an_approval_by_a_key_that_the_auditor_does_not_trust_is_noted(keys: Keys, play: Make) -> None:
+    """Which keys were trusted is the run's own word; the auditor has a list, too."""
+    approval, draft = drafted("two trusted keys", keys)
+    proven = {"os_user": AS_CARL["os_user"]}
+    run = _run(play)
+    raw = run.edited(altered("run_started", "", operator=draft.starter, approval=approval, proven=proven))
+    own = "".join(line for line in keys.allowed.splitlines(keepends=True) if "bob" not in line)
+    verdict = run.audit(raw, signatures=checks_by, allowed_signers=own)
+    assert verdict.ok
+    (note,) = verdict.notes
+    assert note.startswith("the approval of bob (signed by an unknown key, SHA256:")
+    assert not run.audit(raw, signatures=checks_by, allowed_signers=keys.allowed).notes
+
+
 def test_the_plan_in_the_bundle_is_held_against_what_was_approved(keys: Keys, play: Make) -> None:
     """A policy that was left out of the log, an exchanged plan, one that was edited."""
     run = _run(play)

@@ -20,11 +20,14 @@ from drfsm.evidence.approvals import (
     judge,
     message_of,
     policy_of,
+    recorded,
     signed_by,
     start_message,
+    told,
 )
 from drfsm.evidence.audit.findings import Findings
-from drfsm.evidence.audit.position import Position
+from drfsm.evidence.audit.position import Position, Signatures
+from drfsm.evidence.signatures import APPROVAL as APPROVAL_NAMESPACE
 from drfsm.evidence.signatures import RECORD
 from drfsm.journal import Record, RunState
 from drfsm.journal.approval_types import APPROVAL
@@ -85,6 +88,18 @@ def of_plan(state: RunState, plan: Json | None, findings: Findings) -> None:
         findings.add(0, RULE, "the plan in the bundle says another policy of approvals than the run recorded")
     elif state.machine != LATER and state.approval and state.approval.get("plan_sha256") != own:
         findings.add(0, RULE, f"what was approved is not the plan in the bundle ({own[:12]}…)")
+
+
+def by_own_signers(state: RunState, signatures: Signatures | None, allowed_signers: str, findings: Findings) -> None:
+    """Note each approval by a key that whoever audits does not trust: the run's own list of keys is a claim."""
+    approval = recorded(state)
+    if signatures is None or not allowed_signers.strip():
+        return
+    check = signatures(allowed_signers, str(approval.get("judged_at") or ""))
+    for each in approval.get("given") or ():
+        signed = signed_by(each, message_of(each.get("statement") or {}), APPROVAL_NAMESPACE, check)
+        if signed is not None and not signed.signer:
+            findings.note(f"the approval of {told(each, signed)} is by a key that nobody trusts here")
 
 
 # --- pieces -------------------------------------------------------------------------------------------------------

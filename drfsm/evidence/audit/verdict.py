@@ -110,6 +110,7 @@ def audit(
     beside: tuple[str, int] | None = None,
     origin: str | None = None,
     signatures: Signatures | None = None,
+    allowed_signers: str = "",
     plan: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """Audit a log's bytes. ``judges``: fact -> (what was seen, the run's inputs) -> value or None.
@@ -120,7 +121,8 @@ def audit(
     and a finding: what an unknown declaration allows may be anything. None where the caller makes no such claim.
     ``expected_head`` and ``expected_records`` are the ``journal`` of a summary that was copied off the machine.
     ``signatures`` checks the signatures of approvals by the keys that the run recorded; without it they are not
-    checked, which is noted. ``plan`` is the plan in the bundle, from which the run was started.
+    checked, which is noted. ``allowed_signers`` is the text of the keys that whoever audits trusts: an approval by
+    another one is noted. ``plan`` is the plan in the bundle, from which the run was started.
     ``beside`` is that (head, records) of the summary in the same bundle: it proves nothing, and it can contradict.
     """
     findings = Findings()
@@ -131,6 +133,7 @@ def audit(
         findings.add(None, "declaration", f"drfsm ships no declaration {spec.sha256}, and nobody trusts it here")
     state = walk(records, spec, judges, findings, heads, late, signatures)
     approvals.of_plan(state, plan, findings)
+    approvals.by_own_signers(state, signatures, allowed_signers, findings)
     return Verdict(
         findings=tuple(findings),
         notes=tuple(findings.notes),
