@@ -34,11 +34,12 @@ _reason = click.option("--reason", required=True, callback=reason_in_words, help
 
 @click.command()
 @_reason
+@click.option("--ticket", default="", help="Change or incident number. It is recorded.")
 @approve_plan.key_and_out
 @execution_options.through_an_execution
 @on_a_run
 def decline(
-    run: str | None, invocation: Invocation, *, reason: str, key: str, out: str, **execution: str
+    run: str | None, invocation: Invocation, *, reason: str, ticket: str, key: str, out: str, **execution: str
 ) -> Outcome | int:
     """Decline a promote that waits for an approval, or the plan in a file, before its run is started.
 
@@ -47,11 +48,24 @@ def decline(
     """
     if run is not None and approve_plan.is_plan(run):
         return approve_plan.answer(
-            run, DECLINE, operator=invocation.operator, ticket="", reason=reason, digest="", key=key, out=out
+            run,
+            DECLINE,
+            operator=invocation.operator,
+            ticket=ticket.strip(),
+            reason=reason,
+            digest="",
+            key=key,
+            out=out,
         )
+    if key or out:
+        raise UsageFault(
+            "--key and --out are for the plan in a file; who declines a run stands in its journal",
+            hint="leave them out",
+        )
+    args = {"reason": reason, **({"ticket": ticket.strip()} if ticket.strip() else {})}
     named = execution_options.named(execution, invocation)
     if named is None:
-        return wiring.resume(run, lambda runner: runner.request("decline", {"reason": reason}), invocation)
+        return wiring.resume(run, lambda runner: runner.request("decline", args), invocation)
     from drfsm.runs import orchestrators
 
     executions, question = named.executions(), named.asked()
@@ -64,7 +78,7 @@ def decline(
     given_up = state.status in _GIVEN_UP  # before, and the execution was not told then
     outcome = wiring.resume(
         str(place),
-        lambda runner: runner.resume() if given_up else runner.request("decline", {"reason": reason}),
+        lambda runner: runner.resume() if given_up else runner.request("decline", args),
         invocation,
     )
     if outcome.state.status in _GIVEN_UP:

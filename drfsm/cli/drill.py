@@ -232,14 +232,17 @@ def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
 
     pinned = gate.pass_through(inputs, invocation.operator)
 
+    use = plan_option.Use(plan)
+
     def prepare(place: Path) -> None:
-        plan_option.use(plan, place)
+        use(place)
         copy_private_files(earlier, place)
 
-    outcome = wiring.start(
-        "drill", inputs, invocation, dry_run=False, receipt_dir=options["receipt_dir"], run_id=run_id, scope=scope,
-        pinned=pinned, prepare=prepare,
-    )  # fmt: skip
+    with use:
+        outcome = wiring.start(
+            "drill", inputs, invocation, dry_run=False, receipt_dir=options["receipt_dir"], run_id=run_id, scope=scope,
+            pinned=pinned, prepare=prepare,
+        )  # fmt: skip
     code = reported(outcome, output_format)
     if outcome.state.status == "refused":
         _show_way_to_a_full_drill(inputs)

@@ -160,5 +160,6 @@ def failback(**options: Any) -> int:
         return int(ExitCode.DONE)
     plan_option.refuse_wrong_tokens(plan, inputs)
     start_options["pinned"] = gate.pass_through(inputs, invocation.operator)
-    start_options["prepare"] = lambda place: plan_option.use(plan, place)
-    return reported(wiring.start("failback", inputs, invocation, run_id=run_id, **start_options), output_format)
+    with plan_option.Use(plan) as use:
+        outcome = wiring.start("failback", inputs, invocation, run_id=run_id, prepare=use, **start_options)
+    return reported(outcome, output_format)

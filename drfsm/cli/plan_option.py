@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, Self
 
 import click
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 from click.core import ParameterSource
 
 from drfsm.claims import bounded, is_name
@@ -186,12 +186,35 @@ def planned_options(context: click.Context) -> dict[str, Any]:
 # --- held to it -----------------------------------------------------------------------------------------------------
 
 
-def use(plan: Chosen | None, place: Path) -> None:
-    """Use a plan up for the run in a new bundle. Raises ActionFailed if another start was first."""
-    from drfsm.runs import plan_files
+@define
+class Use:
+    """Uses a plan up for the run in a new bundle, and gives it back where that run never got its first record.
 
-    if plan is not None:
-        plan_files.use(plan.document, place)
+    Call it with the bundle, inside ``with``. Without a plan it does nothing.
+    """
+
+    plan: Chosen | None
+    _place: Path | None = None
+
+    def __call__(self, place: Path) -> None:
+        """Use the plan up. Raises ActionFailed if another start was first."""
+        from drfsm.runs import plan_files
+
+        if self.plan is not None:
+            plan_files.use(self.plan.document, place)
+            self._place = place
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, _type: object, fault: BaseException | None, _traceback: object) -> None:
+        """Give the plan back after an error before the run's first record."""
+        from drfsm.runs import bundle, plan_files
+
+        plan, place = self.plan, self._place
+        if fault is not None and plan is not None and place is not None and not bundle.has_begun(place):
+            plan_files.give_back(plan.document)
 
 
 def hold_to(plan: Chosen | None, inputs: Mapping[str, Any], receipt_dir: str | None, invocation: Invocation) -> None:

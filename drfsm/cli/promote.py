@@ -206,14 +206,17 @@ def promote(**options: Any) -> int:
             )
         return runner.state
 
+    use = plan_option.Use(plan)
+
     def use_plan(place: Path) -> None:
-        plan_option.use(plan, place)
+        use(place)
         if reserved is not None:
             reserved_plans.use(approved_plan, reserved)
 
-    outcome = wiring.start(
-        "promote", inputs, invocation, run_id=run_id, then=approve_at_once, prepare=use_plan, **start_options
-    )
+    with use:
+        outcome = wiring.start(
+            "promote", inputs, invocation, run_id=run_id, then=approve_at_once, prepare=use_plan, **start_options
+        )
     return reported(outcome, output_format)
 
 

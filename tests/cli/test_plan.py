@@ -315,10 +315,21 @@ def test_a_plan_that_two_persons_approved_is_done_once(
     monkeypatch.setenv("DRFSM_SIGNING_KEY", str(carl))
     assert (site.world(), set(site.home.rglob("*")), site.bundle.exists()) == (before, files, False)
 
+    (site.bundle / ".lock").mkdir(parents=True)  # so that the run can't begin
+    assert started(site, typed, file).code == ExitCode.DAMAGED
+    (site.bundle / ".lock").rmdir()
+
     answer = started(site, typed, file)
     assert answer.code == ExitCode.DONE, answer
     assert "approved by ann (signed by ann@example.org, SHA256:" in answer.err
     assert "does not count: approval_signer_unknown: that of eve" in answer.err
+    as_approved(site, typed, document, toml)
+    again = started(site, typed, file)
+    assert again.code == ExitCode.REFUSED, again
+
+
+def as_approved(site: Site, typed: Drfsm, document: dict[str, Any], toml: Path) -> None:
+    """Hold the run against its plan, and what it says of its approvals against what was given."""
     assert site.run_id == document["run_id"]
     first = site.records()[0]["body"]
     inputs = {name: value for name, value in document["inputs"].items() if name != "workload"}
@@ -335,5 +346,3 @@ def test_a_plan_that_two_persons_approved_is_done_once(
     assert typed("replay", site.bundle, "--quiet").code == ExitCode.DONE
     (site.bundle / "plan.json").write_bytes(plan_files.canonical({**document, "policy": None}))
     assert "plan in the bundle was changed" in typed("replay", site.bundle, "--quiet").out
-    again = started(site, typed, file)
-    assert again.code == ExitCode.REFUSED, again
