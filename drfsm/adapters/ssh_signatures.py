@@ -83,7 +83,7 @@ def checks_by(allowed_signers: str, at: str) -> Check:
         with tempfile.TemporaryDirectory(prefix="drfsm-") as directory:  # 0700
             signed, allowed = Path(directory) / "signature", Path(directory) / "allowed"
             signed.write_bytes(signature)
-            allowed.write_text(allowed_signers, encoding="utf-8")
+            allowed.write_text(allowed_signers, encoding="utf-8", errors="replace")
             fits = _ssh_keygen("check-novalidate", "-n", namespace, "-s", str(signed), message=message)
             if fits.returncode != 0:
                 return None

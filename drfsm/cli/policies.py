@@ -6,13 +6,14 @@ and prompts.py.
 """
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from drfsm.cli import typed
 from drfsm.cli.config_keys import KEYS, seconds_of
-from drfsm.errors import UsageFault
+from drfsm.errors import DrfsmError, UsageFault
 from drfsm.evidence.approvals import Policy
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ def policy_for(procedure: str) -> Policy | None:
     A promote always needs one; its own row asks for that. Only what goes beyond it is a policy.
     """
     config = _config_of_a_start()
-    if config is None:
-        return None
+    return None if config is None else _policy(config, procedure)
+
+
+def _policy(config: "Config", procedure: str) -> Policy | None:
     values = {path.rpartition(".")[2]: value for path, value in config.values.items() if _is_of(path, procedure)}
     if not values:
         return None
@@ -57,13 +60,32 @@ def policy_for(procedure: str) -> Policy | None:
     )
 
 
+def of_a_promote() -> Policy | None:
+    """Return what a promote needs that this command may start: by itself, or as part of a drill that it resumes.
+
+    Raises as ``policy_for``; of a verb on a run, which no fault of the file stops, nothing.
+    """
+    if not _is_on_a_run():
+        return policy_for("promote")
+    from drfsm.cli import config_file
+
+    with suppress(DrfsmError):
+        config = config_file.read()
+        return _policy(config.checked(), "promote") if config is not None else None
+    return None
+
+
 def _config_of_a_start() -> "Config | None":
     """Return the file; None for a verb on a run, which goes on with what the run recorded."""
+    return None if _is_on_a_run() else _config()
+
+
+def _is_on_a_run() -> bool:
     from drfsm.cli.config_scope import ON_A_RUN
 
     context = click.get_current_context(silent=True)
     path = context.command_path.split() if context is not None else []
-    return None if len(path) > 1 and path[1] in ON_A_RUN else _config()
+    return len(path) > 1 and path[1] in ON_A_RUN
 
 
 def _is_of(path: str, procedure: str) -> bool:

@@ -45,5 +45,5 @@ def at_terminal(**options: Any) -> Invocation:
         assurances=assurances,
         listen=lambda place: listener(Enduring(sys.stderr, place)),
         config=policies.config_used(),
-        promote_policy=policies.policy_for("promote"),
+        promote_policy=policies.of_a_promote(),
     )

@@ -198,7 +198,9 @@ class Judgement:
 
 def message_of(statement: Json) -> bytes:
     """Return what a signature of a statement covers: its canonical JSON; likewise the bytes that a digest is of."""
-    return json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def start_message(subject: Subject, starter: str, at: str) -> bytes:
@@ -275,7 +277,7 @@ def signed_by(signature: Json, message: bytes, namespace: str, check: Check | No
         return None
     if check is None:
         return Signed(str(signature.get("signer") or ""), str(signature.get("key") or ""))
-    return check(namespace, message, text.encode())
+    return check(namespace, message, text.encode("utf-8", "replace"))
 
 
 def _of_person(policy: Policy, each: Json, signed: Signed | None, own: Any, again: Any) -> Fault | None:

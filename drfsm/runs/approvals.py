@@ -54,7 +54,12 @@ def subject_of(plan: Mapping[str, Any]) -> Subject:
 
 
 def statement(of: Subject, decision: str, *, by: str, ticket: str, reason: str) -> dict[str, Any]:
-    """Return what this person says of a plan, now."""
+    """Return what this person says of a plan, now. Raises UsageFault for words that are no UTF-8."""
+    for option, text in (("--operator", by), ("--ticket", ticket), ("--reason", reason)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageFault(f"{option} is no UTF-8 text: nobody could sign that", hint="type it again") from None
     return {
         "schema_version": SCHEMA_VERSION,
         "decision": decision,

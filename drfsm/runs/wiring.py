@@ -100,9 +100,9 @@ def start_child(
 def _pinned(machine: str, run_id: str, inputs: Mapping[str, Any], invocation: Invocation) -> dict[str, Any]:
     """Return what a run's first record holds of its configuration, and of the approvals that a promote waits for."""
     policy = invocation.promote_policy if machine == "promote" and inputs.get("target") == "canonical" else None
-    if policy is not None:  # what the promote's own guards ask for is what its inputs say
-        seconds = float(inputs["approval_expires"]) * 3600
-        policy = evolve(policy, distinct=inputs["approval_distinct"] == "yes", expires_seconds=seconds)
+    if policy is not None:  # how old and by whom is what its inputs say; without keys its own guards tell people apart
+        seconds, distinct = float(inputs["approval_expires"]) * 3600, inputs["approval_distinct"] == "yes"
+        policy = evolve(policy, distinct=distinct and policy.signed, expires_seconds=seconds)
     asked = approvals.asked_later(policy, run_id, invocation.operator) if policy else None
     return {
         **({"config": dict(invocation.config)} if invocation.config else {}),
