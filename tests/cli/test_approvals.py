@@ -7,7 +7,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +195,10 @@ HOLDS: Mapping[str, tuple[str, dict[str, str], Policy | None]] = {
 }  # fmt: skip
 
 
-def held(text: str, directory: Path, name: str = "failback") -> Policy | None:
-    """Return the policy of a failback that a command of this name meets."""
+def held(
+    text: str, directory: Path, name: str = "failback", ask: Callable[[], Policy | None] | None = None
+) -> Policy | None:
+    """Return the policy of a failback, or what ``ask`` says, where a command of this name is typed."""
     (directory / "drfsm.toml").write_text(text, encoding="utf-8")
     root = click.Context(cli, info_name="drfsm")
     command = cli.get_command(root, name)
@@ -204,7 +206,7 @@ def held(text: str, directory: Path, name: str = "failback") -> Policy | None:
     with root:
         config_defaults.apply(root, name, command)
         with click.Context(command, info_name=name, parent=root):
-            return policies.policy_for("failback")
+            return ask() if ask is not None else policies.policy_for("failback")
 
 
 @pytest.mark.parametrize("name", HOLDS)
@@ -216,6 +218,17 @@ def test_a_policy_is_what_the_file_says(name: str, tmp_path: Path, monkeypatch: 
         monkeypatch.setenv(variable, value)
     assert held(text, tmp_path) == expected
     assert held(text, tmp_path, "resume") is None  # a run goes on with what it recorded
+
+
+def test_a_drill_that_is_resumed_starts_its_promote_under_the_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The promote begins in that process; a file with faults keeps nobody from a resume."""
+    monkeypatch.setenv("DRFSM_CONFIG", str(tmp_path / "drfsm.toml"))
+    rules = "[policies.promote]\napprovals = 2\n"
+    for name in ("drill", "resume"):
+        assert held(rules, tmp_path, name, policies.of_a_promote) == Policy(2, False, 86400.0, False)  # noqa: FBT003
+    assert held(f"typo = 1\n{rules}", tmp_path, "resume", policies.of_a_promote) is None
 
 
 @pytest.mark.parametrize(("variable", "value"), [("DRFSM_TWO_PEOPLE", "maybe"), ("DRFSM_APPROVAL_EXPIRES", "-1")])
