@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from attrs import evolve
 
 from drfsm.claims import bounded
 from drfsm.cli import approved_start, plan_option, typed
@@ -218,6 +219,8 @@ def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
     plan = plan_option.chosen(dry_run=options["diagnostics_only"])
     files = options.pop("approvals")
     is_drill = click.get_current_context().command.name == "drill"  # `drfsm validate` restores and promotes nothing
+    if not is_drill:
+        invocation = evolve(invocation, policies={})
     gate = approved_start.gate("drill", plan, files, exempt=options["diagnostics_only"] or not is_drill)
     run_id = plan.run_id if plan else new_run_id("drill")
     settle(options, earlier)

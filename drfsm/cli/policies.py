@@ -6,13 +6,12 @@ and prompts.py.
 """
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from drfsm.cli import typed
-from drfsm.cli.config_keys import KEYS, seconds_of
+from drfsm.cli.config_keys import KEYS, PROCEDURES_WITH_POLICY, seconds_of
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.evidence.approvals import Policy
 
@@ -22,29 +21,48 @@ if TYPE_CHECKING:
 _USUAL_HOURS = 24.0
 
 
-def _config() -> "Config | None":
-    """Return the file that the present command goes by. Raises UsageFault, DeclarationFault for one with faults."""
+def config_here() -> "Config | None":
+    """Return the file that the present command goes by, None without one.
+
+    Raises UsageFault, DeclarationFault for one with faults; of a verb on a run, which no fault of the file stops,
+    there is none then. What such a verb starts (a drill's promote, a worker's run) goes by it.
+    """
+    from drfsm.cli import config_file
     from drfsm.cli.config_defaults import SOURCE
+    from drfsm.cli.config_scope import ON_A_RUN
 
     context = click.get_current_context(silent=True)
+    words = context.command_path.split() if context is not None else []
+    if len(words) > 1 and words[1] in ON_A_RUN:
+        try:
+            found = config_file.read()
+            return found.checked() if found is not None else None
+        except DrfsmError:
+            if words[1] == "worker":  # it begins runs
+                raise
+            return None
     source = context.meta.get(SOURCE) if context is not None else None
     config: Config | None = source.config() if source is not None else None
     return config
 
 
-def config_used() -> dict[str, str]:
-    """Return the path and the SHA-256 of the drfsm.toml that the present command goes by; {} without one."""
-    config = _config_of_a_start()
+def recorded(config: "Config | None") -> dict[str, str]:
+    """Return what a run records of the file: its path and its SHA-256; {} without one."""
     return {"path": str(config.path), "sha256": config.sha256} if config is not None else {}
 
 
+def all_of(config: "Config | None") -> dict[str, Policy]:
+    """Return every policy of a file: procedure -> policy."""
+    held = {name: _policy(config, name) for name in PROCEDURES_WITH_POLICY} if config is not None else {}
+    return {name: policy for name, policy in held.items() if policy is not None}
+
+
 def policy_for(procedure: str) -> Policy | None:
-    """Return the approvals that a procedure needs here, None for none. Raises as the file's readers do.
+    """Return the approvals that a procedure needs here, None for none. Raises as ``config_here``.
 
     A promote always needs one; its own row asks for that. Only what goes beyond it is a policy.
     """
-    config = _config_of_a_start()
-    return None if config is None else _policy(config, procedure)
+    return all_of(config_here()).get(procedure)
 
 
 def _policy(config: "Config", procedure: str) -> Policy | None:
@@ -58,34 +76,6 @@ def _policy(config: "Config", procedure: str) -> Policy | None:
         expires_seconds=_expires_seconds(config.values) if expires is None else seconds_of(expires),
         signed=bool(values.get("signed", False)),
     )
-
-
-def of_a_promote() -> Policy | None:
-    """Return what a promote needs that this command may start: by itself, or as part of a drill that it resumes.
-
-    Raises as ``policy_for``; of a verb on a run, which no fault of the file stops, nothing.
-    """
-    if not _is_on_a_run():
-        return policy_for("promote")
-    from drfsm.cli import config_file
-
-    with suppress(DrfsmError):
-        config = config_file.read()
-        return _policy(config.checked(), "promote") if config is not None else None
-    return None
-
-
-def _config_of_a_start() -> "Config | None":
-    """Return the file; None for a verb on a run, which goes on with what the run recorded."""
-    return None if _is_on_a_run() else _config()
-
-
-def _is_on_a_run() -> bool:
-    from drfsm.cli.config_scope import ON_A_RUN
-
-    context = click.get_current_context(silent=True)
-    path = context.command_path.split() if context is not None else []
-    return len(path) > 1 and path[1] in ON_A_RUN
 
 
 def _is_of(path: str, procedure: str) -> bool:

@@ -171,7 +171,7 @@ def promote(**options: Any) -> int:
     ticket, approved_plan, plan_of = (options.pop(name).strip() for name in ("ticket", "plan", "plan_of"))
     allow_older = options.pop("allow_older")
     dry_run = bool(start_options["dry_run"])
-    if ticket and (policy := invocation.promote_policy):
+    if ticket and (policy := invocation.policies.get("promote")):
         raise UsageFault(
             f"policies.promote asks for {policy.words}: a promote can't be approved as it starts",
             hint="leave out --ticket and --plan; once it waits: drfsm approve RUN --ticket …",

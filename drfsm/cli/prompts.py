@@ -40,10 +40,11 @@ def at_terminal(**options: Any) -> Invocation:
     assurances = evolve(options.pop("assurances", Assurances()), ask=prompted, tell=partial(say, err=True))
     from drfsm.cli import policies
 
+    config = policies.config_here()
     return Invocation(
         **options,
         assurances=assurances,
         listen=lambda place: listener(Enduring(sys.stderr, place)),
-        config=policies.config_used(),
-        promote_policy=policies.of_a_promote(),
+        config=policies.recorded(config),
+        policies=policies.all_of(config),
     )

@@ -46,7 +46,7 @@ class Invocation:
     assurances: Assurances = field(factory=Assurances)  # what the operator answers for, and how to ask for more
     notify: Notify = field(factory=Notify)  # whom, and of what
     config: Mapping[str, Any] = field(factory=dict)  # {path, sha256} of the drfsm.toml that a start was given
-    promote_policy: Policy | None = None  # the approvals that a canonical promote, started by this command, waits for
+    policies: Mapping[str, Policy] = field(factory=dict)  # procedure -> the approvals that a start of it needs
     listen: Callable[[Path], Listener] = lambda _place: Silent()  # makes a listener for one run's work, by its bundle
 
     @property

@@ -20,7 +20,7 @@ from drfsm.claims import yaml_of
 from drfsm.engine import Runner
 from drfsm.engine.inputs import check_inputs
 from drfsm.engine.runner import new_run_id
-from drfsm.errors import LeaseHeld, LeaseLost, Unreadable, UsageFault
+from drfsm.errors import LeaseHeld, LeaseLost, NotApproved, Unreadable, UsageFault
 from drfsm.evidence.signatures import RECORD
 from drfsm.journal import RunState
 from drfsm.resources import shipped
@@ -67,9 +67,12 @@ def start(
     ``prepare`` puts into the new bundle what the run needs there. ``then`` follows the start, in the same process;
     with ``by_rows`` the start takes no row, and ``then`` takes as many as it likes. ``pinned``: what the first record
     holds beside the inputs, as the approvals of its plan.
-    Raises UsageFault, before anything is made, for inputs, keys or kubeconfigs that can't be used.
+    Raises UsageFault, before anything is made, for inputs, keys or kubeconfigs that can't be used; NotApproved where a
+    policy asks for approvals, and ``pinned`` has none.
     """
     run_id = run_id or new_run_id(machine)
+    if not dry_run:
+        _check_approved(machine, invocation, pinned)
     beside = {**_pinned(machine, run_id, inputs, invocation), **(pinned or {})}
 
     def start_then(runner: Runner) -> RunState:
@@ -99,7 +102,7 @@ def start_child(
 
 def _pinned(machine: str, run_id: str, inputs: Mapping[str, Any], invocation: Invocation) -> dict[str, Any]:
     """Return what a run's first record holds of its configuration, and of the approvals that a promote waits for."""
-    policy = invocation.promote_policy if machine == "promote" and inputs.get("target") == "canonical" else None
+    policy = invocation.policies.get(machine) if machine == "promote" and inputs.get("target") == "canonical" else None
     if policy is not None:  # how old and by whom is what its inputs say; without keys its own guards tell people apart
         seconds, distinct = float(inputs["approval_expires"]) * 3600, inputs["approval_distinct"] == "yes"
         policy = evolve(policy, distinct=distinct and policy.signed, expires_seconds=seconds)
@@ -108,6 +111,18 @@ def _pinned(machine: str, run_id: str, inputs: Mapping[str, Any], invocation: In
         **({"config": dict(invocation.config)} if invocation.config else {}),
         **({"approval": asked} if asked else {}),
     }
+
+
+def _check_approved(machine: str, invocation: Invocation, pinned: Mapping[str, Any] | None) -> None:
+    """Raise NotApproved for a start, through whichever door, that a policy stands before, and that nobody approved."""
+    policy = invocation.policies.get(machine)
+    if policy is None or machine == "promote" or (pinned or {}).get("approval"):
+        return
+    raise NotApproved(
+        f"policies.{machine} asks for {policy.words}, and this start has none; nothing was begun",
+        [],
+        hint=f"drfsm plan {machine} … --out FILE, drfsm approve FILE --ticket …, then drfsm {machine} --plan FILE",
+    )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ import pytest
 
 from drfsm.cli import config_defaults, policies
 from drfsm.cli.main import cli
-from drfsm.errors import ExitCode, UsageFault
+from drfsm.errors import DeclarationFault, ExitCode, NotApproved, UsageFault
 from drfsm.evidence.approvals import CODES, Policy, page_table
 from drfsm.evidence.receipts import check
 from drfsm.resources import shipped
-from drfsm.runs import plan_files
+from drfsm.runs import plan_files, wiring
+from drfsm.runs.invocation import Invocation
 from tests.cli.conftest import given
 from tests.command import Answer, Drfsm
 
@@ -195,10 +196,8 @@ HOLDS: Mapping[str, tuple[str, dict[str, str], Policy | None]] = {
 }  # fmt: skip
 
 
-def held(
-    text: str, directory: Path, name: str = "failback", ask: Callable[[], Policy | None] | None = None
-) -> Policy | None:
-    """Return the policy of a failback, or what ``ask`` says, where a command of this name is typed."""
+def held(text: str, directory: Path, name: str = "failback", procedure: str = "failback") -> Policy | None:
+    """Return the policy of a procedure that a command of this name meets."""
     (directory / "drfsm.toml").write_text(text, encoding="utf-8")
     root = click.Context(cli, info_name="drfsm")
     command = cli.get_command(root, name)
@@ -206,7 +205,7 @@ def held(
     with root:
         config_defaults.apply(root, name, command)
         with click.Context(command, info_name=name, parent=root):
-            return ask() if ask is not None else policies.policy_for("failback")
+            return policies.policy_for(procedure)
 
 
 @pytest.mark.parametrize("name", HOLDS)
@@ -217,7 +216,6 @@ def test_a_policy_is_what_the_file_says(name: str, tmp_path: Path, monkeypatch: 
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     assert held(text, tmp_path) == expected
-    assert held(text, tmp_path, "resume") is None  # a run goes on with what it recorded
 
 
 def test_a_drill_that_is_resumed_starts_its_promote_under_the_policy(
@@ -226,9 +224,23 @@ def test_a_drill_that_is_resumed_starts_its_promote_under_the_policy(
     """The promote begins in that process; a file with faults keeps nobody from a resume."""
     monkeypatch.setenv("DRFSM_CONFIG", str(tmp_path / "drfsm.toml"))
     rules = "[policies.promote]\napprovals = 2\n"
-    for name in ("drill", "resume"):
-        assert held(rules, tmp_path, name, policies.of_a_promote) == Policy(2, False, 86400.0, False)  # noqa: FBT003
-    assert held(f"typo = 1\n{rules}", tmp_path, "resume", policies.of_a_promote) is None
+    for name in ("drill", "resume", "worker"):
+        assert held(rules, tmp_path, name, "promote") == Policy(2, False, 86400.0, False)  # noqa: FBT003
+    assert held(f"typo = 1\n{rules}", tmp_path, "resume", "promote") is None
+    for name in ("drill", "worker"):  # these begin a run
+        with pytest.raises(DeclarationFault):
+            held(f"typo = 1\n{rules}", tmp_path, name, "promote")
+
+
+def test_no_other_door_starts_what_nobody_approved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker, or whoever calls the library: the run is not begun, and a dry run is."""
+    monkeypatch.setenv("DRFSM_HOME", str(tmp_path / "home"))
+    under = Invocation(policies={"failback": Policy(1, False, 60.0, False)})  # noqa: FBT003
+    with pytest.raises(NotApproved, match=r"policies\.failback asks for 1 approval"):
+        wiring.start("failback", {}, under, dry_run=False, receipt_dir=None)
+    with pytest.raises(UsageFault, match="failback can't start"):  # which is looked at next
+        wiring.start("failback", {}, under, dry_run=True, receipt_dir=None)
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize(("variable", "value"), [("DRFSM_TWO_PEOPLE", "maybe"), ("DRFSM_APPROVAL_EXPIRES", "-1")])
