@@ -344,6 +344,12 @@ class PlanDiffers(DrfsmError):
         return [first, *(f"  {difference}" for difference in self.differences), *rest]
 
 
+class NotApproved(PlanDiffers):
+    """The approvals of a plan do not suffice. Nothing was begun, and the plan is as good as before."""
+
+    fault = "operator"
+
+
 class Interrupted(DrfsmError):
     """A person or the system asked the process to stop."""
 

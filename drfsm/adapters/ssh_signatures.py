@@ -8,6 +8,7 @@ evidence.signatures.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ from attrs import frozen
 
 from drfsm.claims import bounded
 from drfsm.errors import UsageFault
+from drfsm.evidence.approvals import Check, Signed, key_of
 
 SIGNING_KEY, ALLOWED_SIGNERS = "DRFSM_SIGNING_KEY", "DRFSM_ALLOWED_SIGNERS"
 SECONDS = 60.0  # a hardware key may wait for a touch
@@ -66,6 +68,45 @@ class SshSigner:
         return signed.stdout
 
 
+def checks_by(allowed_signers: str, at: str) -> Check:
+    """Return what checks signatures against the text of an allowed-signers file, as of a time (ISO 8601, UTC).
+
+    So that an audit judges as the start did: a key that has expired since then was allowed. It raises UsageFault where
+    this machine can't check signatures at all.
+    """
+    digits = re.sub(r"\D", "", at)[:14]
+    then = (f"-Overify-time={digits}",) if len(digits) == 14 else ()  # noqa: PLR2004  YYYYMMDDHHMMSS, in UTC
+
+    def check(namespace: str, message: bytes, signature: bytes) -> Signed | None:
+        if len(signature) > LARGEST_BYTES:
+            return None
+        with tempfile.TemporaryDirectory(prefix="drfsm-") as directory:  # 0700
+            signed, allowed = Path(directory) / "signature", Path(directory) / "allowed"
+            signed.write_bytes(signature)
+            allowed.write_text(allowed_signers, encoding="utf-8", errors="replace")
+            fits = _ssh_keygen("check-novalidate", "-n", namespace, "-s", str(signed), message=message)
+            if fits.returncode != 0:
+                return None
+            named = _ssh_keygen("find-principals", *then, "-s", str(signed), "-f", str(allowed))
+            for principal in named.stdout.decode("utf-8", "replace").splitlines() if named.returncode == 0 else ():
+                who = ("-f", str(allowed), "-I", principal, "-n", namespace, "-s", str(signed))
+                if _ssh_keygen("verify", *then, *who, message=message).returncode == 0:
+                    return Signed(principal, key_of(signature))
+        return Signed("", key_of(signature))
+
+    return check
+
+
+def can_check() -> bool:
+    """Return whether this machine has what checks signatures."""
+    return shutil.which("ssh-keygen") is not None
+
+
+def allowed_signers_of(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the file of the keys that are trusted, None where none is named. Raises UsageFault for a missing file."""
+    return _named(ALLOWED_SIGNERS, environ)
+
+
 def verifier_of(environ: Mapping[str, str] = os.environ) -> SshVerifier | None:
     """Return the verifier, None where no keys are trusted. Raises UsageFault for a missing file."""
     return SshVerifier(path) if (path := _named(ALLOWED_SIGNERS, environ)) else None
@@ -94,7 +135,8 @@ def _ssh_keygen(*arguments: str, message: bytes = b"") -> subprocess.CompletedPr
         )
     try:
         return subprocess.run(
-            [program, "-Y", *arguments], input=message, capture_output=True, check=False, timeout=SECONDS
-        )
+            [program, "-Y", *arguments], input=message, capture_output=True, check=False, timeout=SECONDS,
+            env={**os.environ, "TZ": "UTC"},
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as fault:
         raise UsageFault(f"ssh-keygen did not answer: {type(fault).__name__}", hint="try again") from None

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drfsm.adapters.file_journal import read_chain
-from drfsm.cli import execution_options
+from drfsm.cli import approve_plan, execution_options
 from drfsm.cli.options import reason_in_words
 from drfsm.cli.run_verbs import on_a_run
 from drfsm.cli.say import say
 from drfsm.engine.runner import who as this_user
 from drfsm.errors import ExitCode, IllegalTransition, UsageFault
+from drfsm.evidence.approvals import DECLINE
 from drfsm.journal import RunState, fold
 from drfsm.runs import mirrors, wiring
 from drfsm.runs.fetching import find_or_fetch
@@ -33,13 +34,38 @@ _reason = click.option("--reason", required=True, callback=reason_in_words, help
 
 @click.command()
 @_reason
+@click.option("--ticket", default="", help="Change or incident number. It is recorded.")
+@approve_plan.key_and_out
 @execution_options.through_an_execution
 @on_a_run
-def decline(run: str | None, invocation: Invocation, *, reason: str, **execution: str) -> Outcome | int:
-    """Decline a promote that waits for an approval. The run ends; with --execution-arn the execution fails, too."""
+def decline(
+    run: str | None, invocation: Invocation, *, reason: str, ticket: str, key: str, out: str, **execution: str
+) -> Outcome | int:
+    """Decline a promote that waits for an approval, or the plan in a file, before its run is started.
+
+    A promote that is declined ends; with --execution-arn the execution fails, too. RUN may be a file of `drfsm plan`:
+    then the no is written beside it, and no run can be started from it there.
+    """
+    if run is not None and approve_plan.is_plan(run):
+        return approve_plan.answer(
+            run,
+            DECLINE,
+            operator=invocation.operator,
+            ticket=ticket.strip(),
+            reason=reason,
+            digest="",
+            key=key,
+            out=out,
+        )
+    if key or out:
+        raise UsageFault(
+            "--key and --out are for the plan in a file; who declines a run stands in its journal",
+            hint="leave them out",
+        )
+    args = {"reason": reason, **({"ticket": ticket.strip()} if ticket.strip() else {})}
     named = execution_options.named(execution, invocation)
     if named is None:
-        return wiring.resume(run, lambda runner: runner.request("decline", {"reason": reason}), invocation)
+        return wiring.resume(run, lambda runner: runner.request("decline", args), invocation)
     from drfsm.runs import orchestrators
 
     executions, question = named.executions(), named.asked()
@@ -52,7 +78,7 @@ def decline(run: str | None, invocation: Invocation, *, reason: str, **execution
     given_up = state.status in _GIVEN_UP  # before, and the execution was not told then
     outcome = wiring.resume(
         str(place),
-        lambda runner: runner.resume() if given_up else runner.request("decline", {"reason": reason}),
+        lambda runner: runner.resume() if given_up else runner.request("decline", args),
         invocation,
     )
     if outcome.state.status in _GIVEN_UP:

@@ -13,13 +13,14 @@ from attrs import frozen
 
 from drfsm.adapters.file_journal import read_chain
 from drfsm.claims import bounded
-from drfsm.cli import answers, execution_options, plans
+from drfsm.cli import answers, approve_plan, approve_several, execution_options, plans
 from drfsm.cli.prompts import prompted
 from drfsm.cli.run_verbs import on_a_run
 from drfsm.cli.say import say
 from drfsm.engine import Runner
 from drfsm.engine.runner import who as this_user
 from drfsm.errors import DrfsmError, ExitCode, NotWaiting, UsageFault
+from drfsm.evidence.approvals import APPROVE
 from drfsm.evidence.standing import shortest_name
 from drfsm.journal import RunState, fold
 from drfsm.runs import bundle, wiring
@@ -36,12 +37,31 @@ if TYPE_CHECKING:
 @click.option("--ticket", required=True, help="Change or incident number of the approval.")
 @click.option("--plan", default="", metavar="SHA256", help="Digest of the plan.  [default: typed at a terminal]")
 @click.option("--allow-older", is_flag=True, help="Accept that the canonical run is newer than the validated one.")
+@click.option("--reason", default="", help="Why, beside the ticket. It is recorded.")
+@approve_plan.key_and_out
+@click.option(
+    "--approval", "approvals", multiple=True, type=click.Path(), metavar="FILE",
+    help="Of a run that several persons approve: another person's approval. Repeatable.",
+)  # fmt: skip
 @execution_options.through_an_execution
 @on_a_run
 def approve(
-    run: str | None, invocation: Invocation, *, ticket: str, plan: str, allow_older: bool, **execution: str
+    run: str | None,
+    invocation: Invocation,
+    *,
+    ticket: str,
+    plan: str,
+    allow_older: bool,
+    reason: str,
+    key: str,
+    out: str,
+    approvals: tuple[str, ...],
+    **execution: str,
 ) -> Outcome | int:
-    """Show the plan of a waiting promote, approve it, and continue the promote.
+    """Approve the plan of a waiting promote, and continue it; or the plan in a file, before its run is started.
+
+    RUN is a waiting promote, or a file of `drfsm plan`: then the approval is written beside the file, and the start
+    finds it there (docs/approvals.md).
 
     The approval holds for this plan's digest only. If anything in the plan changes, the approval is stale: the run
     says so and waits for a new one. With --execution-arn the execution that waits for this promote is told, too.
@@ -49,7 +69,13 @@ def approve(
     operator = (invocation.operator or this_user()).strip()
     if not ticket.strip() or not operator:
         raise UsageFault("an approval needs a name and a ticket", hint="add --operator NAME --ticket TICKET")
-    answer = Answer(operator, ticket.strip(), plan.strip(), allow_older)
+    if run is not None and approve_plan.is_plan(run):
+        return approve_plan.answer(
+            run, APPROVE, operator=operator, ticket=ticket.strip(), reason=reason.strip(), digest=plan.strip(),
+            key=key, out=out,
+        )  # fmt: skip
+    several = approve_several.Answer(operator, ticket.strip(), reason.strip(), key, approvals, out)
+    answer = Answer(operator, ticket.strip(), plan.strip(), allow_older, several)
     named = execution_options.named(execution, invocation)
     return _approved(run, invocation, answer) if named is None else _through_execution(run, invocation, answer, named)
 
@@ -62,6 +88,14 @@ class Answer:
     ticket: str
     plan: str
     allow_older: bool
+    several: approve_several.Answer
+
+    def args(self, now: Any, digest: str, state: RunState, place: Path | None) -> dict[str, Any] | None:
+        """Return what the journal records of the approval; None where others have to approve first."""
+        args = plans.answer_of(now, digest, self.operator, self.ticket, allow_older=self.allow_older)
+        if self.several.reason:
+            args["reason"] = self.several.reason
+        return approve_several.with_others(state, place, args, self.several)
 
 
 def _approved(run: str | None, invocation: Invocation, answer: Answer) -> Outcome | int:
@@ -71,7 +105,8 @@ def _approved(run: str | None, invocation: Invocation, answer: Answer) -> Outcom
     digest = _confirmed(now, answer, shortest_name(state, place), _shown_plans(place))
     if not digest:
         return int(ExitCode.REFUSED)
-    args = plans.answer_of(now, digest, answer.operator, answer.ticket, allow_older=answer.allow_older)
+    if (args := answer.args(now, digest, state, Path(place))) is None:
+        return int(ExitCode.HELD)
     return wiring.resume(place, lambda runner: runner.request("approve", args), invocation)
 
 
@@ -91,13 +126,7 @@ def _through_execution(
         return wiring.resume(run, lambda runner: runner.resume(), invocation)
     execution_options.show(question)
     if question.is_exported:
-        state, now = answers.plan_of(question, run, invocation)
-        plans.show(now, state)
-        digest = _confirmed(now, answer, "", {now["sha256"]}, f" --execution-arn {named.arn}")
-        if not digest:
-            return int(ExitCode.REFUSED)
-        approved = plans.answer_of(now, digest, answer.operator, answer.ticket, allow_older=answer.allow_older)
-        return answers.send(executions, question, "approve", answer.operator, approved)
+        return _exported(run, invocation, answer, named, question)
     place, invocation = find_or_fetch(run, invocation)
     state = fold(read_chain(place).records)
     args: dict[str, Any] = {}
@@ -113,12 +142,29 @@ def _through_execution(
         digest = _confirmed(now, answer, shortest_name(state, run), _shown_plans(run), more)
         if not digest:
             return int(ExitCode.REFUSED)
-        args = plans.answer_of(now, digest, answer.operator, answer.ticket, allow_older=answer.allow_older)
+        completed = answer.args(now, digest, state, Path(run))
+        if completed is None:
+            return int(ExitCode.HELD)
+        args = completed
     outcome = wiring.resume(
         str(place), lambda runner: _record_and_tell(runner, args, place, executions, question), invocation
     )
     _leave_receipt(outcome, named)
     return outcome
+
+
+def _exported(
+    run: str | None, invocation: Invocation, answer: Answer, named: execution_options.Named, question: "Asked"
+) -> int:
+    """Send the approval of a run that a worker drives: the worker fires it."""
+    state, now = answers.plan_of(question, run, invocation)
+    plans.show(now, state)
+    digest = _confirmed(now, answer, "", {now["sha256"]}, f" --execution-arn {named.arn}")
+    if not digest:
+        return int(ExitCode.REFUSED)
+    if (approved := answer.args(now, digest, state, None)) is None:
+        return int(ExitCode.HELD)
+    return answers.send(named.executions(), question, "approve", answer.operator, approved)
 
 
 def _leave_receipt(outcome: Outcome, named: execution_options.Named) -> None:

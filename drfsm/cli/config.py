@@ -9,7 +9,7 @@ import click
 from drfsm.claims import printable
 from drfsm.cli import config_file
 from drfsm.cli.config_file import NAME, NO_FILE, VARIABLE, Config
-from drfsm.cli.config_keys import FILE, KEYS, TRUST, Key
+from drfsm.cli.config_keys import ADDRESSES, FILE, KEYS, TRUST, Key
 from drfsm.cli.config_keys import schema as schema_of_keys
 from drfsm.cli.outcome import output
 from drfsm.cli.say import columns, say, say_json
@@ -37,7 +37,11 @@ def show(*, origin: bool, output: str) -> None:
     if output == "json":
         say_json({"schema_version": 1, **_file(holding), "values": values})
         return
-    say(f"configuration: {holding.path}" if holding is not None else f"no {NAME} here or above, and no {VARIABLE}")
+    if holding is None:
+        say(f"no {NAME} here or above, and no {VARIABLE}")
+    else:
+        say(f"configuration: {holding.path}")
+        say(f"sha256: {holding.sha256}   (a run records it: drfsm status, drfsm replay -v)")
     width = columns(sys.stdout) or 0
     for entry in values:
         line = f"{entry['key']:<{_COLUMN}}{_words(entry)}"
@@ -58,7 +62,8 @@ def _held(key: Key, holding: Config | None) -> dict[str, Any]:
     """Return a key's value, as text or as in the file, and its origin: environment, file, default."""
     for variable in filter(None, (key.variable, *key.ambient)):
         if text := os.environ.get(variable):
-            value = "(looks like a secret: not shown)" if config_file.looks_secret(text) else text
+            hidden = config_file.looks_secret(text) or key.path == ADDRESSES
+            value = "(looks like a secret: not shown)" if hidden else text
             return {"key": key.path, "value": value, "source": "environment", "origin": f"${variable}"}
     if holding is None or key.path not in holding.values:
         return {"key": key.path, "value": None, "source": "default", "origin": "default", "usual": key.usual}

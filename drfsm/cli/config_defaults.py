@@ -15,10 +15,13 @@ import click
 
 from drfsm.claims import printable
 from drfsm.cli import config_file
-from drfsm.cli.config_keys import FILE, KEYS, TRUST, YIELDS, Key, key_of
+from drfsm.cli.config_keys import ADDRESSES, FILE, KEYS, TRUST, YIELDS, Key, key_of
 from drfsm.cli.config_scope import ON_A_RUN, TRUSTING, as_its_start
 from drfsm.cli.say import say
 from drfsm.errors import DrfsmError
+
+SOURCE = "drfsm.configuration"
+"""Where the context of a command has its ``Source``."""
 
 
 def with_variable(words: str, parameter: click.Parameter) -> None:
@@ -159,6 +162,7 @@ def value_of(config: config_file.Config, key: Key) -> Any:
 def apply(context: click.Context, name: str, command: click.Command) -> None:
     """Let a command take from the file what nobody says more closely. ``context``: the one of all commands."""
     source = Source()
+    context.meta[SOURCE] = source
     context.call_on_close(trust(name, source))
     if name not in ON_A_RUN:
         # click only reads it: ``get``, ``in`` and ``[]``
@@ -184,18 +188,19 @@ def trust(name: str, source: Source) -> Callable[[], None]:
     if not named or named == config_file.NO_FILE or name not in TRUSTING:
         return lambda: None
     try:
-        return _in_environment(source.config())
+        return _in_environment(source.config(), (*TRUST, *([ADDRESSES] if name in ON_A_RUN else [])))
     except DrfsmError as fault:
         if name in ON_A_RUN:
             say(f"{fault.what}: whom it trusts is not trusted here. drfsm config check names every fault", err=True)
         return lambda: None
 
 
-def _in_environment(config: config_file.Config | None) -> Callable[[], None]:
+def _in_environment(config: config_file.Config | None, paths: tuple[str, ...]) -> Callable[[], None]:
     given: list[str] = []
-    for key in (KEYS[path] for path in TRUST):
+    for key in (KEYS[path] for path in paths):
         if config is not None and key.path in config.values and not os.environ.get(key.variable):
-            os.environ[key.variable] = value_of(config, key)
+            value = value_of(config, key)
+            os.environ[key.variable] = value if isinstance(value, str) else " ".join(value)
             given.append(key.variable)
 
     def take_back() -> None:

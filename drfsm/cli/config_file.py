@@ -211,6 +211,7 @@ def _contradictions(text: str, values: Mapping[str, Any]) -> Iterator[Fault]:
         primary, dr = (values.get(f"sites.{site}.{last}") for site in ("primary", "dr"))
         if primary is not None and os.path.normpath(primary) == os.path.normpath(dr or ""):
             yield Fault(line_of(text, ("sites", "dr", last)), f"sites.dr.{last}", why, "Give each site one of its own")
+    yield from _idle_policies(text, values)
     for site in ("primary", "dr"):
         if f"sites.{site}.context" in values and f"sites.{site}.kubeconfig" not in values:
             path = f"sites.{site}.context"
@@ -218,6 +219,16 @@ def _contradictions(text: str, values: Mapping[str, Any]) -> Iterator[Fault]:
                 line_of(text, tuple(path.split("."))), path, "there is no kubeconfig that could have this context",
                 f"Add sites.{site}.kubeconfig",
             )  # fmt: skip
+
+
+def _idle_policies(text: str, values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield each rule of approvals beside no number of them: it would ask for nothing, and look as if it did."""
+    for procedure in ("failback", "drill"):
+        table = f"policies.{procedure}"
+        idle = [path for path in values if path.startswith(f"{table}.")]
+        if idle and f"{table}.approvals" not in values:
+            line = line_of(text, tuple(idle[0].split(".")))
+            yield Fault(line, idle[0], "nothing asks for an approval", f"Add {table}.approvals = 1, or more")
 
 
 def line_of(text: str, place: tuple[str, ...]) -> int:

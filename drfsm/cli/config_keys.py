@@ -57,10 +57,30 @@ FILE = Kind(
     lambda value: isinstance(value, str) and value.isprintable() and bool(value.strip()),
 )
 _LONGEST_APPROVAL = 8784 * 3600
+
+
+def _is_target(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(_TARGET, value))
+
+
 DURATION = Kind(
     'a duration above 0: "90s", "5m", "1h30m", "30d", or a number of seconds',
     {"anyOf": [{"type": "string", "pattern": f"^{_DURATION}$"}, {"type": "number", "exclusiveMinimum": 0}]},
     lambda value: seconds_of(value) > 0,
+)
+_COUNT = Kind(
+    "a whole number from 1 to 9",
+    {"type": "integer", "minimum": 1, "maximum": 9},
+    lambda value: isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 9,  # noqa: PLR2004
+)
+_APPROVAL_AGE = Kind(
+    "a duration above 0 and at most 366d", DURATION.schema, lambda value: 0 < seconds_of(value) <= _LONGEST_APPROVAL
+)
+_TARGET = r"(arn:[a-z0-9-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]{1,256}|\$[A-Z][A-Z0-9_]{0,100})"
+TARGETS = Kind(
+    "a list: ARNs of SNS topics; $NAME, a variable of the environment that holds an address, which is a secret",
+    {"type": "array", "items": {"type": "string", "pattern": f"^{_TARGET}$"}},
+    lambda value: isinstance(value, list) and all(_is_target(item) for item in value),
 )
 _BOOLEAN = Kind("true or false", {"type": "boolean"}, lambda value: isinstance(value, bool))
 _KUBERNETES = _name("Kubernetes name", "a name of Kubernetes")
@@ -107,6 +127,20 @@ def _site(site: str, words: str) -> tuple[Key, ...]:
         Key(f"sites.{site}.fence_role", _text("the ARN of an IAM role or user", _ARN),
             f"IAM role with which {words} publishes: the one that a fence denies.", f"DRFSM_FENCE_ROLE_{upper}",
             option=f"fence_{site}_role"),
+    )  # fmt: skip
+
+
+def _approvals(procedure: str) -> tuple[Key, ...]:
+    """Return the keys of a procedure's policy. No variable outranks them: a policy is what the file says."""
+    table = f"policies.{procedure}"
+    return (
+        Key(f"{table}.approvals", _COUNT, f"How many persons must approve a {procedure}.", "",
+            "1" if procedure == "promote" else "none is needed"),
+        Key(f"{table}.signed", _BOOLEAN, "Each must be signed by a key of trust.allowed_signers.", "", "false"),
+        Key(f"{table}.distinct", _BOOLEAN, f"The person who starts the {procedure} can't be one of them.", "",
+            "as policies.two_people"),
+        Key(f"{table}.expires", _APPROVAL_AGE, f"How old an approval may be when the {procedure} starts.", "",
+            "as policies.approval_expires"),
     )  # fmt: skip
 
 
@@ -158,12 +192,18 @@ KEYS: Mapping[str, Key] = {
         Key("policies.two_people", _BOOLEAN, "Another person than the one who starts a run must approve it.",
             "DRFSM_TWO_PEOPLE", "false", "two_people"),
         Key("policies.approval_expires",
-            Kind("a duration above 0 and at most 366d", DURATION.schema,
-                 lambda value: 0 < seconds_of(value) <= _LONGEST_APPROVAL),
-            "How long an approval is valid.", "DRFSM_APPROVAL_EXPIRES", "24h", "approval_expires", _hours),
+            _APPROVAL_AGE, "How long an approval is valid.", "DRFSM_APPROVAL_EXPIRES", "24h", "approval_expires",
+            _hours),
         Key("policies.soak", Kind('"now" or "next"; that there is none is said with a reason, by --soak none',
                                   {"enum": ["now", "next"]}, lambda value: value in ("now", "next")),
             "Batch run of the primary that a failback waits for.", "DRFSM_SOAK", "now", "soak"),
+        *_approvals("failback"),
+        *_approvals("drill"),
+        *_approvals("promote")[:2],  # its approval has two_people and approval_expires
+        Key("notifications.targets", TARGETS, "Whom to notify of a run, beside --notify.", "DRFSM_NOTIFY", "nobody",
+            "notify"),
+        Key("notifications.after", DURATION, "Notify also whenever nobody could publish for so long.",
+            "DRFSM_NOTIFY_AFTER", "15m", "notify_after", _seconds_text),
         Key("trust.machines", DIGESTS, "Digests of machines that are trusted beside those that drfsm ships.",
             "DRFSM_TRUST_MACHINES", "none", to_option=" ".join),
         Key("trust.allowed_signers", FILE, "Keys that are trusted, as ssh-keygen(1) describes.",
@@ -172,6 +212,9 @@ KEYS: Mapping[str, Key] = {
 }  # fmt: skip
 """Dotted path -> the key, in the order in which they are shown."""
 
+PROCEDURES_WITH_POLICY = ("failback", "drill", "promote")
+ADDRESSES = "notifications.targets"
+"""The key whose variable holds secrets: what it says is never shown."""
 TRUST = ("trust.machines", "trust.allowed_signers")
 """Keys that say who is trusted: they count only in a file that DRFSM_CONFIG names, never in one that was come upon."""
 

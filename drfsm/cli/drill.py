@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from attrs import evolve
 
 from drfsm.claims import bounded
-from drfsm.cli import plan_option, typed
+from drfsm.cli import approved_start, plan_option, typed
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import PHASES, inputs_of, settle
@@ -186,6 +187,7 @@ def workload_options(command: Command) -> Command:
 @click.option("--no-fence", is_flag=True, help="For a canonical promotion: do not fence a lost primary.")
 @click.option("--reason", default="", help="For a canonical promotion: why. The journal records it.")
 @plan_option.plan_file
+@approved_start.approval_files
 @workload_options
 def drill(**options: Any) -> int:
     """Rehearse a recovery from a backup: bring up a site, restore, validate, promote (optional), take the site down.
@@ -215,6 +217,11 @@ def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
     output_format = str(options.pop("output"))
     earlier = earlier_in(options["receipt_dir"])
     plan = plan_option.chosen(dry_run=options["diagnostics_only"])
+    files = options.pop("approvals")
+    is_drill = click.get_current_context().command.name == "drill"  # `drfsm validate` restores and promotes nothing
+    if not is_drill:
+        invocation = evolve(invocation, policies={})
+    gate = approved_start.gate("drill", plan, files, exempt=options["diagnostics_only"] or not is_drill)
     run_id = plan.run_id if plan else new_run_id("drill")
     settle(options, earlier)
     inputs = inputs_of(options, earlier, run_id, plan.generated("dr_run_id") if plan else "")
@@ -225,14 +232,19 @@ def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
         options["receipt_dir"] = str(directory_beside(earlier.place))
         say(f"using the site of {earlier.site_run}; the new bundle is {options['receipt_dir']}", err=True)
 
+    pinned = gate.pass_through(inputs, invocation.operator)
+
+    use = plan_option.Use(plan)
+
     def prepare(place: Path) -> None:
-        plan_option.use(plan, place)
+        use(place)
         copy_private_files(earlier, place)
 
-    outcome = wiring.start(
-        "drill", inputs, invocation, dry_run=False, receipt_dir=options["receipt_dir"], run_id=run_id,
-        scope=scope_of(inputs), prepare=prepare,
-    )  # fmt: skip
+    with use:
+        outcome = wiring.start(
+            "drill", inputs, invocation, dry_run=False, receipt_dir=options["receipt_dir"], run_id=run_id,
+            scope=scope_of(inputs), pinned=pinned, prepare=prepare,
+        )  # fmt: skip
     code = reported(outcome, output_format)
     if outcome.state.status == "refused":
         _show_way_to_a_full_drill(inputs)

@@ -8,6 +8,7 @@ from typing import Any
 
 from drfsm.cli.exit_codes import MEANINGS, plain
 from drfsm.errors import ExitCode
+from drfsm.evidence.approvals import CODES as APPROVAL_CODES
 from drfsm.resources import shipped
 from drfsm.runs.doctor.codes import CODES
 from drfsm.spec import MachineSpec, Row, load_machine
@@ -31,6 +32,7 @@ def names(specs: Iterable[MachineSpec]) -> Iterator[tuple[str, str]]:
     known.update(dict.fromkeys((meaning.name, "exit code") for meaning in MEANINGS.values()))
     known.update(dict.fromkeys((str(int(code)), "exit code") for code in MEANINGS))
     known.update(dict.fromkeys((name, "finding") for name in CODES))
+    known.update(dict.fromkeys((name, "fault of approvals") for name in APPROVAL_CODES))
     yield from known
 
 
@@ -42,7 +44,7 @@ def finding_codes() -> Iterator[str]:
 
 def explained(name: str, specs: Iterable[MachineSpec]) -> list[Fields]:
     """Return what a name means, one entry for each thing that is named so; [] for a name that nothing has."""
-    found = [*_exit_code(name), *_finding(name)]
+    found = [*_exit_code(name), *_finding(name), *_approval(name)]
     for spec in specs:
         for kind, kind_names in _kinds(spec).items():
             if name in kind_names:
@@ -81,6 +83,13 @@ def _finding(name: str) -> Iterator[Fields]:
     if name in CODES:
         code = CODES[name]
         yield {"kind": "finding", "name": name, "weighs": code.severity, "means": code.means, "what_to_do": code.to_do}
+
+
+def _approval(name: str) -> Iterator[Fields]:
+    """Yield what a code means with which a start, or an audit, says what is wrong with approvals."""
+    if name in APPROVAL_CODES:
+        means, to_do = APPROVAL_CODES[name]
+        yield {"kind": "fault of approvals", "name": name, "means": means, "what_to_do": to_do}
 
 
 def _kinds(spec: MachineSpec) -> dict[str, tuple[str, ...]]:

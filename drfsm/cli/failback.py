@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from drfsm.cli import plan_option
+from drfsm.cli import approved_start, plan_option
 from drfsm.cli.execution_inputs import as_execution_input, execution_input
 from drfsm.cli.failback_inputs import TOKENS, inputs_of
 from drfsm.cli.notify_options import notifying, taken
@@ -120,6 +120,7 @@ def _run_of_dr(_context: click.Context, _parameter: click.Parameter, value: str)
 )
 @as_execution_input
 @plan_option.plan_file
+@approved_start.approval_files
 @patience
 @click.option(
     "--soak-timeout",
@@ -143,6 +144,10 @@ def failback(**options: Any) -> int:
     typed = {name: options.pop(name) for name in TOKENS}
     del options["plan"]  # its file is read already
     plan = plan_option.chosen(dry_run=start_options["dry_run"], as_execution_input=as_input)
+    gate = approved_start.gate(
+        "failback", plan, options.pop("approvals"), exempt=start_options["dry_run"],
+        as_execution_input=as_input,
+    )  # fmt: skip
     run_id = plan.run_id if plan else new_run_id("failback")
     inputs = inputs_of(options, plan.generated("primary_run_id") if plan else "")
     untyped = dict.fromkeys(TOKENS, "")
@@ -153,5 +158,8 @@ def failback(**options: Any) -> int:
     if as_input:
         say_json(execution_input(run_id, inputs))
         return int(ExitCode.DONE)
-    start_options["prepare"] = lambda place: plan_option.use(plan, place)
-    return reported(wiring.start("failback", inputs, invocation, run_id=run_id, **start_options), output_format)
+    plan_option.refuse_wrong_tokens(plan, inputs)
+    start_options["pinned"] = gate.pass_through(inputs, invocation.operator)
+    with plan_option.Use(plan) as use:
+        outcome = wiring.start("failback", inputs, invocation, run_id=run_id, prepare=use, **start_options)
+    return reported(outcome, output_format)

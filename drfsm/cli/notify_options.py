@@ -1,5 +1,6 @@
 """Options that say whom a command notifies of a run. An address is a secret: no message shows it."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,11 @@ def _targets(context: click.Context, parameter: click.Parameter, values: Sequenc
     from drfsm.adapters.notice_targets import target_of
 
     targets = []
-    for number, value in enumerate(dict.fromkeys(values), start=1):
+    for number, named in enumerate(dict.fromkeys(values), start=1):
+        value = os.environ.get(named[1:], "") if named.startswith("$") else named
+        if not value:
+            say_lines([f"drfsm: NOBODY is notified by {named}: this variable is not set"], err=True)
+            continue
         try:
             targets.append(target_of(value, number))
         except UsageFault as fault:

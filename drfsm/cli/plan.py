@@ -15,7 +15,7 @@ from uuid import uuid4
 import click
 from attrs import frozen
 
-from drfsm.cli import failback_inputs, plan_option, promote_inputs
+from drfsm.cli import failback_inputs, plan_option, policies, promote_inputs
 from drfsm.cli.drill import drill
 from drfsm.cli.failback import failback
 from drfsm.cli.options import Complete
@@ -34,8 +34,8 @@ _CODES = {
 }
 _MARK = re.compile(r"^ +\S ")  # which is never left alone on a line, however long the word is that follows
 _ONLY_AT_A_START = frozenset({
-    "plan", "plan_of", "ticket", "allow_older", "dry_run", "diagnostics_only", "as_execution_input", "notify",
-    "notify_after",
+    "plan", "plan_of", "approvals", "ticket", "allow_older", "dry_run", "diagnostics_only", "as_execution_input",
+    "notify", "notify_after",
     "output",
 })  # fmt: skip
 """Options of a procedure that a plan has no use for. ``output`` comes again, with the plan's own words."""
@@ -142,6 +142,8 @@ def _planned(
         procedure, prepared.inputs, run_id=run_id, place=prepared.place, options=options, operator=operator,
         take_over=take_over,
     )  # fmt: skip
+    if procedure != "promote" and (policy := policies.policy_for(procedure)):
+        document["policy"] = policy.json  # whoever approves, approves this, too
     if out:
         document["sha256"] = plan_files.save(Path(out), document)
     if output_format == "json":
@@ -164,7 +166,8 @@ def _show(document: Mapping[str, Any], procedure: str, out: str | None) -> None:
         return
     say(f"  saved: {out}, sha256 {document['sha256']}", err=True)
     if document["outcome"] == "would_start":
-        say(f"  next: drfsm {procedure} --plan {quote(out)}", err=True)
+        approve = f"drfsm approve {quote(out)} --ticket …, then " if "policy" in document else ""
+        say(f"  next: {approve}drfsm {procedure} --plan {quote(out)}", err=True)
 
 
 for _procedure, _prepare in ((failback, _of_failback), (promote, _of_promote), (drill, _of_drill)):

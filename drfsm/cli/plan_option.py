@@ -10,10 +10,11 @@ given at the start; what leads to places of this machine is taken only from a pl
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from shlex import quote
+from typing import Any, Self
 
 import click
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 from click.core import ParameterSource
 
 from drfsm.claims import bounded, is_name
@@ -27,8 +28,8 @@ NEVER_PLANNED = frozenset({
     "confirm1", "confirm2", "validation_env",  # what a plan must not say
     "operator", "take_over", "ticket", "allow_older",  # what a person answers for at the start
     # ... and what is the command's own:
-    "plan", "plan_of", "dry_run", "diagnostics_only", "as_execution_input", "notify", "notify_after", "output",
-    "out",
+    "plan", "plan_of", "approvals", "dry_run", "diagnostics_only", "as_execution_input", "notify",
+    "notify_after", "output", "out",
 })  # fmt: skip
 """Options that no plan holds: a file that names one is refused."""
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
@@ -185,12 +186,35 @@ def planned_options(context: click.Context) -> dict[str, Any]:
 # --- held to it -----------------------------------------------------------------------------------------------------
 
 
-def use(plan: Chosen | None, place: Path) -> None:
-    """Use a plan up for the run in a new bundle. Raises ActionFailed if another start was first."""
-    from drfsm.runs import plan_files
+@define
+class Use:
+    """Uses a plan up for the run in a new bundle, and gives it back where that run never got its first record.
 
-    if plan is not None:
-        plan_files.use(plan.document, place)
+    Call it with the bundle, inside ``with``. Without a plan it does nothing.
+    """
+
+    plan: Chosen | None
+    _place: Path | None = None
+
+    def __call__(self, place: Path) -> None:
+        """Use the plan up. Raises ActionFailed if another start was first."""
+        from drfsm.runs import plan_files
+
+        if self.plan is not None:
+            plan_files.use(self.plan.document, place)
+            self._place = place
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, _type: object, fault: BaseException | None, _traceback: object) -> None:
+        """Give the plan back after an error before the run's first record."""
+        from drfsm.runs import bundle, plan_files
+
+        plan, place = self.plan, self._place
+        if fault is not None and plan is not None and place is not None and not bundle.has_begun(place):
+            plan_files.give_back(plan.document)
 
 
 def hold_to(plan: Chosen | None, inputs: Mapping[str, Any], receipt_dir: str | None, invocation: Invocation) -> None:
@@ -224,6 +248,19 @@ def hold_to(plan: Chosen | None, inputs: Mapping[str, Any], receipt_dir: str | N
     _refuse_unfit(plan, now)
     made = f"{str(plan.document['made_at'])[:19]}Z"
     say(f"  · all is as in the plan {plan.document['sha256'][:12]}… of {made}", err=True)
+
+
+def refuse_wrong_tokens(plan: Chosen | None, inputs: Mapping[str, Any]) -> None:
+    """Raise PlanDiffers for a token that would end a failback's run as it begins: its plan would be used for nothing.
+
+    Without a plan the run is begun, and its record shows who tried.
+    """
+    from drfsm.dr.procedures import confirmation
+
+    if plan is not None and (wrong := confirmation.faults(inputs)):
+        what = f"the failback is not confirmed; nothing was begun, and the plan {bounded(plan.file)} can still be used:"
+        hint = f"--confirm1 FAILBACK --confirm2 {quote('CONFIRM-' + str(inputs['dr_run_id']))}"
+        raise PlanDiffers(what, wrong, hint=hint)
 
 
 def _again(plan: Chosen) -> str:

@@ -32,7 +32,7 @@ from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say, say_json, say_lines
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
-from drfsm.errors import ExitCode
+from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState
 from drfsm.runs import reserved_plans, wiring
 from drfsm.runs.mirrors import has_mirror
@@ -171,6 +171,11 @@ def promote(**options: Any) -> int:
     ticket, approved_plan, plan_of = (options.pop(name).strip() for name in ("ticket", "plan", "plan_of"))
     allow_older = options.pop("allow_older")
     dry_run = bool(start_options["dry_run"])
+    if ticket and (policy := invocation.policies.get("promote")):
+        raise UsageFault(
+            f"policies.promote asks for {policy.words}: a promote can't be approved as it starts",
+            hint="leave out --ticket and --plan; once it waits: drfsm approve RUN --ticket …",
+        )
     check_immediate_approval(options, ticket, approved_plan, plan_of, dry_run=dry_run, allow_older=allow_older)
     check_combinations(options)
     execution_arn, receipts = orchestrated(options, ticket)
@@ -201,14 +206,17 @@ def promote(**options: Any) -> int:
             )
         return runner.state
 
+    use = plan_option.Use(plan)
+
     def use_plan(place: Path) -> None:
-        plan_option.use(plan, place)
+        use(place)
         if reserved is not None:
             reserved_plans.use(approved_plan, reserved)
 
-    outcome = wiring.start(
-        "promote", inputs, invocation, run_id=run_id, then=approve_at_once, prepare=use_plan, **start_options
-    )
+    with use:
+        outcome = wiring.start(
+            "promote", inputs, invocation, run_id=run_id, then=approve_at_once, prepare=use_plan, **start_options
+        )
     return reported(outcome, output_format)
 
 

@@ -38,4 +38,13 @@ def tokens(first: str | None, second: str | None, dr_run_id: str, *, dry_run: bo
 def at_terminal(**options: Any) -> Invocation:
     """Return the invocation of a person who reads stderr and can be asked."""
     assurances = evolve(options.pop("assurances", Assurances()), ask=prompted, tell=partial(say, err=True))
-    return Invocation(**options, assurances=assurances, listen=lambda place: listener(Enduring(sys.stderr, place)))
+    from drfsm.cli import policies
+
+    config = policies.config_here()
+    return Invocation(
+        **options,
+        assurances=assurances,
+        listen=lambda place: listener(Enduring(sys.stderr, place)),
+        config=policies.recorded(config),
+        policies=policies.all_of(config),
+    )

@@ -15,7 +15,7 @@ from drfsm.adapters.file_journal import read_lines
 from drfsm.claims import LARGEST_BYTES
 from drfsm.cli.reading_options import bundle_or_mirror, output_format
 from drfsm.cli.say import say, say_json, say_lines
-from drfsm.errors import EvidenceFault, ExitCode, UsageFault
+from drfsm.errors import EvidenceFault, ExitCode, Unreadable, UsageFault
 from drfsm.evidence.narrative import tell
 from drfsm.evidence.wording import clock_remarks
 from drfsm.files import Directory
@@ -62,17 +62,21 @@ def replay(
     Exits with 6 if the evidence does not hold, with 7 if the journal cannot be read at all. A journal alone does not
     show that its end was cut off; the head in a summary that was copied to another place does.
     """
+    from drfsm.adapters.ssh_signatures import can_check, checks_by
     from drfsm.evidence.audit import audit
     from drfsm.runs import trust
+    from drfsm.runs.approvals import allowed_signers
 
     collector = _collector() if otlp else None  # BEFORE the story: whoever asks for it in vain hears that first
     raw, spec, beside = logged(bundle_)
     records = readable(raw)
     origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
     judges, late = _bound(spec.name)
+    own_signers = allowed_signers() if can_check() else ""
     verdict = audit(
         raw, spec, judges=judges, late=late, expected_head=expect_head, expected_records=expect_records, origin=origin,
-        beside=beside,
+        beside=beside, signatures=checks_by if can_check() else None, allowed_signers=own_signers,
+        plan=_plan_beside(bundle_),
     )  # fmt: skip
     if output == "json":
         say_json(verdict.record)
@@ -91,6 +95,22 @@ def replay(
     if verdict.ok:
         return int(ExitCode.DONE)
     return int(ExitCode.DAMAGED if any(finding.rule == "chain" for finding in verdict.findings) else ExitCode.EVIDENCE)
+
+
+def _plan_beside(named: str | None) -> dict[str, Any] | None:
+    """Return the plan that a bundle holds, None where there is none; {} for one that can't be read."""
+    from drfsm.claims import object_of
+    from drfsm.runs.plan_files import IN_BUNDLE
+    from drfsm.runs.plan_files import LARGEST_BYTES as LARGEST_PLAN
+
+    if named is not None and named.startswith("s3://"):
+        return None
+    with Directory.look(selection.find(named, to_read=True)) as directory:
+        text = directory.read(IN_BUNDLE, LARGEST_PLAN)
+    try:
+        return None if text is None else object_of(text, IN_BUNDLE, largest_bytes=LARGEST_PLAN)
+    except Unreadable:
+        return {}  # which no digest fits
 
 
 def _collector() -> "Collector":

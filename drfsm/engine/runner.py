@@ -47,6 +47,7 @@ from drfsm.spec.recovery import RecoveryAction
 
 OUTCOMES = ("done", "not_done")
 SCOPES = ("live", "drill")
+PINNED = ("approval", "config")
 NOTHING = Cause(by="", reason="", stage="", findings=())
 
 
@@ -127,14 +128,29 @@ class Runner:
     # --- the verbs ------------------------------------------------------------------------------------
 
     def start(
-        self, inputs: Mapping[str, Any], *, run_id: str = "", dry_run: bool = False, scope: str = "live"
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        run_id: str = "",
+        dry_run: bool = False,
+        scope: str = "live",
+        pinned: Mapping[str, Any] | None = None,
     ) -> RunState:
-        """Start a run and drive it as far as it goes. Raises UsageFault for inputs that the machine refuses."""
-        self.begin(inputs, run_id=run_id, dry_run=dry_run, scope=scope)
+        """Start a run and drive it as far as it goes. ``pinned``: the fields ``approval`` and ``config`` of its record.
+
+        Raises UsageFault for inputs that the machine refuses.
+        """
+        self.begin(inputs, run_id=run_id, dry_run=dry_run, scope=scope, pinned=pinned)
         return self._drive()
 
     def begin(
-        self, inputs: Mapping[str, Any], *, run_id: str = "", dry_run: bool = False, scope: str = "live"
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        run_id: str = "",
+        dry_run: bool = False,
+        scope: str = "live",
+        pinned: Mapping[str, Any] | None = None,
     ) -> RunState:
         """Record the start of a run and take no row yet: ``advance`` does. Raises as ``start``."""
         if self.state.status != "none":
@@ -158,6 +174,9 @@ class Runner:
                 "scope": scope,
                 "state": self._spec.initial,
                 "receipt": dict(self._spec.receipt),
+                **recordable(
+                    "pinned fields", {name: (pinned or {})[name] for name in PINNED if name in (pinned or {})}
+                ),
             },
         )
         self._step.engine.place(self._spec.initial)

@@ -122,7 +122,19 @@ def _started(started: RunStarted, width: int) -> Iterator[str]:
     yield printable(f"{started.run_id} starts in {started.state} ({dry}), by {started.operator} on {started.host}")
     yield from _proven(started.proven)
     yield printable(f"machine {started.machine}, sha256 {started.machine_sha256}, drfsm {started.version}")
+    if started.config:
+        yield printable(f"configuration {started.config.get('path')}, sha256 {started.config.get('sha256')}")
+    if started.approval:
+        yield from map(printable, _approvals(started.approval))
     yield from (f"{printable(name)} = {clip(value, width)}" for name, value in shown_inputs(started.inputs).items())
+
+
+def _approvals(approval: Mapping[str, Any]) -> Iterator[str]:
+    from drfsm.evidence.approvals import in_words
+
+    if plan := approval.get("plan_sha256"):
+        yield f"the plan {plan} was approved; {next(in_words(approval), '')}"
+    yield from list(in_words(approval))[1 if plan else 0 :]
 
 
 def _leased(lease: LeaseAcquired, _width: int) -> Iterator[str]:

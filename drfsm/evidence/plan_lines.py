@@ -8,6 +8,7 @@ and the end says why, and what to do.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from drfsm.evidence.approvals import policy_of
 from drfsm.evidence.durations import lasting
 from drfsm.evidence.wording import NOBODY, moment
 
@@ -48,6 +49,8 @@ def _head(plan: Json) -> Iterator[Line]:
     yield 11, f"  made     {moment(plan['made_at'])}{by}, with drfsm {plan['version']}"
     yield 11, f"  machine  {plan['procedure']} {plan['machine_sha256'][:12]}…"
     yield 11, f"  run      {plan['run_id']}"
+    if policy := policy_of(plan.get("policy")):
+        yield 11, f"  needs    {policy.words}"
     if plan["frozen_now"]:
         yield 11, f"  frozen   {'; '.join(plan['frozen_now'])}"
     yield 2, f"  {LEGEND}"

@@ -206,6 +206,11 @@ def _actors(state: RunState) -> Iterator[str]:
     if lines:
         yield "Who:"
         yield from lines
+    if state.approval:
+        from drfsm.evidence.approvals import in_words, recorded
+
+        yield "Approvals:"
+        yield from (f"  {printable(line)}" for line in in_words(recorded(state)))
 
 
 def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:

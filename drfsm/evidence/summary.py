@@ -85,9 +85,36 @@ def summarise(
         "state_durations": _state_durations(records),
         "foreseen": [_foreseen(check) for check in state.foreseen],
         "forecast": _forecast(state, records),
+        **({"approvals": approvals} if (approvals := _approvals(state)) else {}),
+        **({"config": dict(state.config)} if state.config else {}),
         **({"running_machines": machines} if (machines := running(state, state.last_at)) else {}),
         "receipt": derive(state.receipt, state, records),
         "journal": {"records": len(records), "head": head, "sealed": state.sealed},
+    }
+
+
+def _approvals(state: RunState) -> Fields:
+    """Return the approvals that the run's policy asked for: of its plan, or of a promote's; {} without a policy."""
+    if not state.approval:
+        return {}
+    from drfsm.evidence.approvals import recorded
+
+    approval = recorded(state)
+    return {
+        "policy": dict(approval.get("policy") or {}),
+        "plan_sha256": approval.get("plan_sha256") or _unknown("nothing was approved yet"),
+        "given": [
+            {
+                "by": each["statement"]["by"],
+                "signer": each.get("signer") or _none("it was not signed by a trusted key"),
+                "key": each.get("key") or _none("it was not signed"),
+                "ticket": each["statement"].get("ticket") or _none("no ticket was named"),
+                "reason": each["statement"].get("reason") or _none("no reason was given"),
+                "at": each["statement"].get("at", ""),
+            }
+            for each in approval.get("given") or ()
+            if isinstance(each.get("statement"), Mapping) and each["statement"].get("by")
+        ],
     }
 
 

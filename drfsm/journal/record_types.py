@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 from attrs import evolve, frozen
 
 from drfsm.errors import unmet
+from drfsm.journal.approval_types import APPROVAL, CONFIG
 from drfsm.journal.field_types import (
     ANYTHING,
     COUNT,
@@ -205,6 +206,10 @@ class RunStarted(Body):
     pid: int = optional(COUNT, 0)
     receipt: Json | None = optional(OBJECT)
     proven: Json = optional(PROVEN, {}, since="0.2.0")
+    approval: Json = optional(
+        APPROVAL, {}, since="0.7.0", note="the approvals of its plan, where a policy asks for any"
+    )
+    config: Json = optional(CONFIG, {}, since="0.7.0", note="the drfsm.toml that it was started with")
 
 
 @frozen(kw_only=True)

@@ -162,6 +162,8 @@ class RunState:
     host: str = ""
     dry_run: bool = False
     scope: str = "live"
+    approval: Json = field(factory=dict)  # the approvals of the plan that it was started from
+    config: Json = field(factory=dict)  # the drfsm.toml that it was started with
     receipt: Mapping[str, Any] = field(factory=dict)  # what the summary is to hold, as the machine declares it
     started_at: str = ""
     ended_at: str = ""
@@ -325,6 +327,8 @@ def _started(state: RunState, record: Record, started: RunStarted) -> RunState:
         host=started.host,
         dry_run=started.dry_run,
         scope=started.scope,
+        approval=started.approval,
+        config=started.config,
         state=started.state,
     )
 

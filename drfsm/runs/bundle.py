@@ -27,7 +27,9 @@ from drfsm.errors import DiskFault, FileDamaged, JournalDamaged, Unreadable, Usa
 from drfsm.files import Directory
 
 LOG, LOCK, HOLD = "state_transitions.log", ".lock", ".hold"
-_BEFORE_A_RUN = re.compile(r"\.lock|\.hold|[a-z][a-z0-9_]*\.yaml|private|steps|\.[a-z][A-Za-z0-9_.]*\.[0-9]+")
+_BEFORE_A_RUN = re.compile(
+    r"\.lock|\.hold|plan\.json|[a-z][a-z0-9_]*\.yaml|private|steps|\.[a-z][A-Za-z0-9_.]*\.[0-9]+"
+)
 """What a start that was killed before its first record may have left in a directory."""
 _SUMMARY = re.compile(r"[a-z][a-z0-9_]*\.summary\.json")
 _DERIVED = re.compile(r"[0-9]{2,}-[A-Za-z0-9_-]+\.log|[a-z_]+\.(receipt\.json|attempt-[0-9]+\.log)")
@@ -116,9 +118,27 @@ def new(run_id: str, receipt_dir: str | None) -> Path:
         known = ours.sub("runs")
         assert known is not None  # noqa: S101  it was made
         with known:
-            if receipt_dir:
+            if receipt_dir and not _leads_to(home() / "runs" / run_id, place):
                 known.link(run_id, place)
     return place
+
+
+def _leads_to(link: Path, place: Path) -> bool:
+    """Whether a start that began nothing left its link to this place."""
+    try:
+        return link.readlink() == place
+    except OSError:
+        return False
+
+
+def has_begun(place: Path) -> bool:
+    """Whether the run of a bundle has a first record. What can't be looked at counts as begun."""
+    try:
+        return (place / LOG).stat(follow_symlinks=False).st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def ask_hold(place: Path, operator: str, reason: str) -> None:

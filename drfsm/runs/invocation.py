@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
+from drfsm.evidence.approvals import Policy
 from drfsm.journal import Record, RunState
 from drfsm.runs.notices import Notify
 from drfsm.runs.trust import Assurances
@@ -44,6 +45,8 @@ class Invocation:
     places: Mapping[str, str] = field(factory=dict)  # endpoint_url, region, terraform_dir: likewise
     assurances: Assurances = field(factory=Assurances)  # what the operator answers for, and how to ask for more
     notify: Notify = field(factory=Notify)  # whom, and of what
+    config: Mapping[str, Any] = field(factory=dict)  # {path, sha256} of the drfsm.toml that a start was given
+    policies: Mapping[str, Policy] = field(factory=dict)  # procedure -> the approvals that a start of it needs
     listen: Callable[[Path], Listener] = lambda _place: Silent()  # makes a listener for one run's work, by its bundle
 
     @property

@@ -168,6 +168,11 @@ def use(plan: Mapping[str, Any], place: Path) -> None:
     bundle.replace(place / IN_BUNDLE, canonical(plan) + b"\n")
 
 
+def give_back(plan: Mapping[str, Any]) -> None:
+    """Let a plan be used again. For whoever used it, and began nothing."""
+    reserved_plans.give_back(_reserved(plan))
+
+
 @contextmanager
 def _spent(plan: Mapping[str, Any]) -> Iterator[None]:
     """Say of a used plan what its reader needs: it was no dry run that showed it."""

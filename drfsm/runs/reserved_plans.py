@@ -101,6 +101,12 @@ def use(sha256: str, reserved: Reserved) -> None:
                 raise disk_fault(fault, "cannot record that the plan is used", bundle.home()) from None
 
 
+def give_back(reserved: Reserved) -> None:
+    """Let a plan be used again that this start used up, because its run never began."""
+    with bundle.own_home() as home:
+        home.remove(_used(reserved))
+
+
 def _spent(reserved: Reserved) -> ActionFailed:
     return ActionFailed(
         f"this plan was used by the start of {reserved.run_id}: a plan is approved for one start, or declined for good",

@@ -17,6 +17,7 @@ from typing import Any
 
 from attrs import frozen
 
+from drfsm.adapters.ssh_signatures import can_check, checks_by
 from drfsm.claims import bounded, is_name, printable
 from drfsm.errors import EvidenceFault, UntrustedRecords, UsageFault
 from drfsm.evidence.signatures import Verifier, is_approval, namespace_of
@@ -190,7 +191,8 @@ def _audited(journal: Journal, state: RunState) -> None:
     from drfsm.evidence.audit import audit
 
     bound = binding(journal.spec.name)
-    verdict = audit(b"".join(journal.lines), journal.spec, judges=bound.judges, late=bound.late)
+    signatures = checks_by if can_check() else None
+    verdict = audit(b"".join(journal.lines), journal.spec, judges=bound.judges, late=bound.late, signatures=signatures)
     if not verdict.ok:
         findings = "; ".join(f"line {f.line}: {bounded(f.what)}" for f in verdict.findings[:3])
         raise EvidenceFault(

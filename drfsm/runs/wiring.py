@@ -12,17 +12,19 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from attrs import evolve
+
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.ssh_signatures import signer_of, verifier_of
 from drfsm.claims import yaml_of
 from drfsm.engine import Runner
 from drfsm.engine.inputs import check_inputs
 from drfsm.engine.runner import new_run_id
-from drfsm.errors import LeaseHeld, LeaseLost, Unreadable, UsageFault
+from drfsm.errors import LeaseHeld, LeaseLost, NotApproved, Unreadable, UsageFault
 from drfsm.evidence.signatures import RECORD
 from drfsm.journal import RunState
 from drfsm.resources import shipped
-from drfsm.runs import bundle, trust
+from drfsm.runs import approvals, bundle, trust
 from drfsm.runs.children import Verbs
 from drfsm.runs.declared import declaration
 from drfsm.runs.fetching import fetch_into, find_or_fetch, with_assurances_of
@@ -56,20 +58,26 @@ def start(
     run_id: str = "",
     scope: str = "live",
     by_rows: bool = False,
+    pinned: Mapping[str, Any] | None = None,
     then: Operation = lambda runner: runner.state,
     prepare: Callable[[Path], object] = lambda _place: None,
 ) -> Outcome:
     """Start a run in a new bundle; return where it stands.
 
     ``prepare`` puts into the new bundle what the run needs there. ``then`` follows the start, in the same process;
-    with ``by_rows`` the start takes no row, and ``then`` takes as many as it likes.
-    Raises UsageFault, before anything is made, for inputs, keys or kubeconfigs that can't be used.
+    with ``by_rows`` the start takes no row, and ``then`` takes as many as it likes. ``pinned``: what the first record
+    holds beside the inputs, as the approvals of its plan.
+    Raises UsageFault, before anything is made, for inputs, keys or kubeconfigs that can't be used; NotApproved where a
+    policy asks for approvals, and ``pinned`` has none.
     """
     run_id = run_id or new_run_id(machine)
+    if not dry_run:
+        _check_approved(machine, invocation, pinned)
+    beside = {**_pinned(machine, run_id, inputs, invocation), **(pinned or {})}
 
     def start_then(runner: Runner) -> RunState:
         start = runner.begin if by_rows else runner.start
-        start(inputs, run_id=run_id, dry_run=dry_run, scope=scope)
+        start(inputs, run_id=run_id, dry_run=dry_run, scope=scope, pinned=beside)
         return then(runner)
 
     with _new_run(machine, inputs, invocation, run_id, receipt_dir, prepare) as run:
@@ -87,8 +95,34 @@ def start_child(
     parent: Path,
 ) -> RunState:
     """Start a run that belongs to another one. ``parent``: the bundle of that other run."""
+    beside = _pinned(machine, run_id, inputs, invocation)
     with _new_run(machine, inputs, invocation, run_id, str(place), lambda _place: None) as run:
-        return run.work(lambda runner: runner.start(inputs, run_id=run_id, scope=scope), parent=parent)
+        return run.work(lambda runner: runner.start(inputs, run_id=run_id, scope=scope, pinned=beside), parent=parent)
+
+
+def _pinned(machine: str, run_id: str, inputs: Mapping[str, Any], invocation: Invocation) -> dict[str, Any]:
+    """Return what a run's first record holds of its configuration, and of the approvals that a promote waits for."""
+    policy = invocation.policies.get(machine) if machine == "promote" and inputs.get("target") == "canonical" else None
+    if policy is not None:  # how old and by whom is what its inputs say; without keys its own guards tell people apart
+        seconds, distinct = float(inputs["approval_expires"]) * 3600, inputs["approval_distinct"] == "yes"
+        policy = evolve(policy, distinct=distinct and policy.signed, expires_seconds=seconds)
+    asked = approvals.asked_later(policy, run_id, invocation.operator) if policy else None
+    return {
+        **({"config": dict(invocation.config)} if invocation.config else {}),
+        **({"approval": asked} if asked else {}),
+    }
+
+
+def _check_approved(machine: str, invocation: Invocation, pinned: Mapping[str, Any] | None) -> None:
+    """Raise NotApproved for a start, through whichever door, that a policy stands before, and that nobody approved."""
+    policy = invocation.policies.get(machine)
+    if policy is None or machine == "promote" or (pinned or {}).get("approval"):
+        return
+    raise NotApproved(
+        f"policies.{machine} asks for {policy.words}, and this start has none; nothing was begun",
+        [],
+        hint=f"drfsm plan {machine} … --out FILE, drfsm approve FILE --ticket …, then drfsm {machine} --plan FILE",
+    )
 
 
 @contextmanager

@@ -37,6 +37,12 @@ GOOD: Mapping[str, str] = {
     "objectives.recovery_time": '"4h"', "objectives.recovery_point": "86400", "objectives.drill_interval": '"30d"',
     "objectives.freshness": '"26h"',
     "policies.two_people": "true", "policies.approval_expires": '"12h"', "policies.soak": '"next"',
+    **{f"policies.{name}.approvals": "2" for name in ("failback", "drill", "promote")},
+    **{f"policies.{name}.signed": "true" for name in ("failback", "drill", "promote")},
+    **{f"policies.{name}.distinct": "true" for name in ("failback", "drill")},
+    **{f"policies.{name}.expires": '"8h"' for name in ("failback", "drill")},
+    "notifications.targets": '["arn:aws:sns:eu-west-1:111122223333:dr", "$DR_WEBHOOK"]',
+    "notifications.after": '"20m"',
     "trust.machines": f'["{SHA}"]', "trust.allowed_signers": '"signers"',
 }  # fmt: skip
 BAD: Mapping[str, tuple[str, ...]] = {
@@ -54,6 +60,10 @@ BAD: Mapping[str, tuple[str, ...]] = {
     "policies.two_people": ('"yes"', "1"),
     "policies.approval_expires": ('"400d"', "0", '"never"'),
     "policies.soak": ('"none"', '"later"', "true"),
+    "policies.failback.approvals": ("0", "10", "1.5", "true", '"2"'),
+    "policies.failback.signed": ('"yes"', "1"),
+    "policies.failback.expires": ('"400d"', "0", '"never"'),
+    "notifications.targets": ('"$A"', '["https://example.org/hook"]', '["slack://a/b/c"]', '["$a"]', "[1]"),
     "trust.machines": (f'"{SHA}"', '["abc"]', "[1]", f'["{SHA.upper()}"]'),
 }
 
@@ -106,6 +116,7 @@ def leaves(group: click.Group, *words: str) -> Iterator[tuple[str, click.Command
 
 
 LEAVES = dict(leaves(cli))
+COLUMN = max(map(len, KEYS)) + 2
 BOUND = [
     (words, parameter.name or "", key)
     for words, command in LEAVES.items()
@@ -123,7 +134,8 @@ def test_the_examples_here_are_of_every_key() -> None:
 @pytest.mark.parametrize("path", KEYS)
 def test_something_reads_every_key(path: str) -> None:
     """An option of a command, a variable that is read, or the check of the kubeconfig beside it."""
-    read_otherwise = path in TRUST or path.endswith(".context")
+    of_a_policy = path.startswith("policies.") and path.count(".") == 2  # tests/cli/test_approvals.py
+    read_otherwise = path in TRUST or path.endswith(".context") or of_a_policy
     assert read_otherwise or any(key.path == path for _, _, key in BOUND)
 
 
@@ -193,7 +205,10 @@ def test_the_file_on_the_page_has_no_fault() -> None:
 @pytest.mark.parametrize("path", KEYS)
 def test_a_good_value_is_read_and_the_schema_accepts_it(path: str) -> None:
     """Alone: what needs another key beside it is told elsewhere."""
-    text = written({path: GOOD[path], **({path.replace("context", "kubeconfig"): '"k"'} if "context" in path else {})})
+    beside = {path.replace("context", "kubeconfig"): '"k"'} if "context" in path else {}
+    if path.startswith("policies.") and path.count(".") == 2:
+        beside = {f"{path.rpartition('.')[0]}.approvals": "2"}
+    text = written({path: GOOD[path], **beside})
     assert tells(text) == []
     assert path in parsed(text).values
     assert not list(Draft202012Validator(schema()).iter_errors(tomllib.loads(text)))
@@ -441,6 +456,7 @@ def other_value(key: Key, place: Path) -> str:
         "expect_account": "444455556666", "policies.soak": "now", "policies.two_people": "1",
         "sites.primary.fence_role": "arn:aws:iam::111122223333:role/x",
         "sites.dr.fence_role": "arn:aws:iam::111122223333:role/y",
+        "notifications.after": "120", "notifications.targets": "arn:aws:sns:eu-west-1:111122223333:other",
     }.get(key.path, "7" if key.path.startswith(("objectives.", "policies.")) else "other")  # fmt: skip
 
 
@@ -543,7 +559,7 @@ def test_show_says_where_each_value_comes_from(place: Path, drfsm: Drfsm, monkey
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://ada:hunter2hunter2@store")
     shown = drfsm("config", "show", "--origin")
-    assert f"bucket                     results [{place / 'drfsm.toml'}:2]" in shown.out
+    assert f"{'bucket':<{COLUMN}}results [{place / 'drfsm.toml'}:2]" in shown.out
     assert re.search(r"region +us-east-1 \[\$AWS_REGION\]", shown.out)
     assert re.search(r"policies.approval_expires +\(24h\) \[default\]", shown.out)
     assert "hunter2" not in shown.out

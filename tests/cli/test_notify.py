@@ -74,6 +74,21 @@ def test_a_wrong_target_of_the_environment_is_told_and_keeps_nobody_from_anythin
     assert TOKEN not in left(tmp_path, answer)
 
 
+def test_the_file_names_the_variable_that_holds_the_address(
+    drfsm: Drfsm, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a start, and of a verb on a run where the file was named. A variable that is not set stops nothing."""
+    (tmp_path / "drfsm.toml").write_text("[notifications]\ntargets = ['$DR_HOOK', '$NOT_SET']\n", encoding="utf-8")
+    monkeypatch.setenv("DRFSM_CONFIG", str(tmp_path / "drfsm.toml"))
+    monkeypatch.setenv("DR_HOOK", f"{receiver.url}/{TOKEN}")
+    answer = drfsm(*given(tmp_path, confirm1="FAIL"))
+    assert (answer.code, len(receiver.posted)) == (ExitCode.REFUSED, 1)
+    assert "NOBODY is notified by $NOT_SET: this variable is not set" in answer.err
+    assert "NOBODY is notified by $NOT_SET" in drfsm("resume", tmp_path / "bundle").err
+    monkeypatch.setenv("DRFSM_NOTIFY", f"{receiver.url}/{TOKEN}")
+    assert TOKEN not in left(tmp_path, answer, drfsm("config", "show", "--origin"))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -2,7 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,18 @@ def started(site: Site, typed: Drfsm, file: Path, *more: str) -> Answer:
     return typed(
         "failback", "--plan", file, "--confirm1", "FAILBACK", "--confirm2", f"CONFIRM-{site.sandbox.dr_run_id}", *more
     )
+
+
+def key(directory: Path, name: str) -> Path:
+    """Return the file of a new ssh key."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / name], check=True)
+    return directory / name
+
+
+def trust(directory: Path, names: Mapping[str, Path]) -> None:
+    """Write the file of the keys that are trusted."""
+    lines = [f"{name} {key.with_suffix('.pub').read_text('utf-8')}" for name, key in names.items()]
+    (directory / "signers").write_text("".join(lines), encoding="utf-8")
 
 
 def row(document: dict[str, Any], trigger: str) -> dict[str, Any]:
@@ -259,16 +273,76 @@ def test_a_world_that_has_moved_on_is_refused_with_each_difference(site: Site, t
     assert started(site, typed, file, "--dry-run").code == ExitCode.USAGE
 
 
-def test_a_start_takes_the_run_and_the_inputs_of_the_plan_once(site: Site, typed: Drfsm, file: Path) -> None:
-    """Nothing is made up anew; the bundle has a copy; whatever became of the run, a second start needs another plan."""
-    planned = json.loads(file.read_bytes())
-    answer = started(site, typed, file, "--confirm1", "no")  # which ends it before anything is changed
-    assert answer.code == ExitCode.REFUSED
-    assert site.run_id == planned["run_id"]
-    inputs = site.records()[0]["body"]["inputs"]
-    assert {name: inputs[name] for name in planned["inputs"] if name != "workload"} == {
-        name: value for name, value in planned["inputs"].items() if name != "workload"
-    }
-    assert json.loads((site.bundle / "plan.json").read_bytes()) == planned
+def test_a_plan_that_two_persons_approved_is_done_once(
+    site: Site, typed: Drfsm, plan: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole failback under a policy: refused until two trusted keys signed; then as planned, recorded, and audited.
+
+    A wrong token uses nothing up. A second start needs another plan.
+    """
+    ann, bob, eve, carl = (key(tmp_path, name) for name in ("ann", "bob", "eve", "carl"))
+    trust(tmp_path, {"ann@example.org": ann, "bob@example.org": bob, "carl@example.org": carl})
+    toml = tmp_path / "drfsm.toml"
+    rules = '[policies.failback]\napprovals = 2\ndistinct = true\nexpires = "8h"\nsigned = true\n'
+    toml.write_text(f'{rules}[trust]\nallowed_signers = "signers"\n', encoding="utf-8")
+    monkeypatch.setenv("DRFSM_CONFIG", str(toml))
+    monkeypatch.setenv("DRFSM_SIGNING_KEY", str(carl))  # who starts it
+    file = tmp_path / "failback.plan.json"
+    planned = plan("--out", str(file))
+    assert (planned.code, "2 approvals by 2 persons, each signed" in planned.out) == (ExitCode.DONE, True), planned
+    document = json.loads(file.read_bytes())
+    digest = document["sha256"]
+
+    def approve(by: Path, *more: str) -> Answer:
+        return typed("approve", file, "--ticket", "CHG-7", "--plan", digest, "--operator", by.name, "--key", by, *more)
+
+    before, files = site.world(), set(site.home.rglob("*"))
+    lacking = started(site, typed, file)
+    assert (lacking.code, "2 needed, 0 valid" in lacking.err) == (ExitCode.REFUSED, True), lacking
+    approved = approve(ann, "--reason", "looked at it")
+    assert (approved.code, f"next: drfsm failback --plan {file}" in approved.err) == (ExitCode.DONE, False), approved
+    for other in (eve, carl, ann):  # nobody trusts one, one starts it, one did already
+        assert approve(other).code == ExitCode.DONE
+    lacking = started(site, typed, file)
+    assert lacking.code == ExitCode.REFUSED
+    for code in ("approval_signer_unknown", "approval_by_starter", "approval_repeated", "2 needed, 1 valid"):
+        assert code in lacking.err, code
+    assert f"next: drfsm failback --plan {file}" in approve(bob).err
+    wrong = started(site, typed, file, "--confirm1", "no")
+    assert (wrong.code, "--confirm1 is another word" in wrong.err) == (ExitCode.REFUSED, True), wrong
+    monkeypatch.delenv("DRFSM_SIGNING_KEY")
+    assert "start_not_signed" in started(site, typed, file).err
+    monkeypatch.setenv("DRFSM_SIGNING_KEY", str(carl))
+    assert (site.world(), set(site.home.rglob("*")), site.bundle.exists()) == (before, files, False)
+
+    (site.bundle / ".lock").mkdir(parents=True)  # so that the run can't begin
+    assert started(site, typed, file).code == ExitCode.DAMAGED
+    (site.bundle / ".lock").rmdir()
+
+    answer = started(site, typed, file)
+    assert answer.code == ExitCode.DONE, answer
+    assert "approved by ann (signed by ann@example.org, SHA256:" in answer.err
+    assert "does not count: approval_signer_unknown: that of eve" in answer.err
+    as_approved(site, typed, document, toml)
     again = started(site, typed, file)
-    assert (again.code, "this plan was used" in again.err) == (ExitCode.REFUSED, True)
+    assert again.code == ExitCode.REFUSED, again
+
+
+def as_approved(site: Site, typed: Drfsm, document: dict[str, Any], toml: Path) -> None:
+    """Hold the run against its plan, and what it says of its approvals against what was given."""
+    assert site.run_id == document["run_id"]
+    first = site.records()[0]["body"]
+    inputs = {name: value for name, value in document["inputs"].items() if name != "workload"}
+    assert {name: first["inputs"][name] for name in inputs} == inputs
+    assert json.loads((site.bundle / "plan.json").read_bytes()) == document
+    assert first["config"] == {"path": str(toml), "sha256": sha256(toml.read_bytes()).hexdigest()}
+    assert {each["signer"] for each in first["approval"]["given"]} == {"ann@example.org", "bob@example.org"}
+    summary = json.loads((site.bundle / "failback.summary.json").read_bytes())
+    assert [each["by"] for each in summary["approvals"]["given"]] == [
+        each["statement"]["by"] for each in first["approval"]["given"]
+    ]
+    assert check(summary, json.loads((shipped("receipts_schema") / "failback.summary.schema.json").read_bytes())) == []
+    assert "approved by bob (signed by bob@example.org" in typed("status", site.bundle).out
+    assert typed("replay", site.bundle, "--quiet").code == ExitCode.DONE
+    (site.bundle / "plan.json").write_bytes(plan_files.canonical({**document, "policy": None}))
+    assert "plan in the bundle was changed" in typed("replay", site.bundle, "--quiet").out

@@ -85,6 +85,34 @@ NESTED: dict[str, Any] = {
     },
     "vouched": {"how": "typed", "by": "ann", "head": HASH, "records": 3},
     "taken_from": {"run_id": "run-0", "why": "taken_over", "left_open": ["open"]},
+    "approval": {
+        "policy": {"approvals": 1, "distinct": True, "expires_seconds": 60.0, "signed": True},
+        "plan_sha256": HASH,
+        "judged_at": AT,
+        "clock": "store",
+        "allowed_signers": "ann ssh-ed25519 AAAA",
+        "starter": {"signature": "x", "signer": "bob", "key": "SHA256:x"},
+        "given": [
+            {
+                "signature": "x",
+                "signer": "ann",
+                "key": "SHA256:y",
+                "statement": {
+                    "schema_version": 1,
+                    "decision": "approve",
+                    "procedure": "failback",
+                    "run_id": "run-1",
+                    "plan_sha256": HASH,
+                    "by": "ann",
+                    "os_user": {"uid": 1, "name": "ann", "host": "desk"},
+                    "ticket": "CHG-7",
+                    "reason": "",
+                    "at": AT,
+                },
+            }
+        ],
+    },
+    "config": {"path": "/srv/drfsm.toml", "sha256": HASH},
     "holder": {**PERSON, "bundle": "/home/ann/run-1", "at": AT},
 }
 """Every field that holds objects of a declared shape, with all of that shape."""

@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 
+from drfsm.adapters.ssh_signatures import checks_by
 from drfsm.cli.main import run as drfsm
+from drfsm.dr.procedures import binding
 from drfsm.errors import ExitCode
+from drfsm.evidence.audit import audit
 from drfsm.sandbox.cloud import SECRET_ACCESS_KEY
+from tests.evidence.conftest import chained
 from tests.promote.test_stories import dr_publishes_alone
-from tests.promote.world import Ready
+from tests.promote.world import SPEC, Ready
 from tests.safety.world import Site
 
 DIGEST = re.compile(r"digest +([0-9a-f]{64})")
@@ -363,6 +367,56 @@ def test_what_was_declined_is_approved_by_no_start_of_the_same_dry_run(
     assert (code, "declined for good" in err) == (ExitCode.REFUSED, True), err
     assert typed("approve", json.loads(kept.read_bytes())["run_id"], "--ticket", "T", "--plan", digest)[0] == 2
     assert site.named() == {site.sandbox.primary_run_id}
+
+
+def test_a_promote_that_two_persons_must_sign_waits_for_both(
+    site: Site, typed: Typed, receipt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first signature is kept, the same key counts once, a stranger's not at all; the second one fires the row."""
+    for name in ("bob", "cas", "eve"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
+    trusted = [
+        f"{name}@example.org {(tmp_path / name).with_suffix('.pub').read_text('utf-8')}" for name in ("bob", "cas")
+    ]
+    (tmp_path / "signers").write_text("".join(trusted), encoding="utf-8")
+    policy = '[policies.promote]\napprovals = 2\nsigned = true\n[trust]\nallowed_signers = "signers"\n'
+    (tmp_path / "drfsm.toml").write_text(policy, encoding="utf-8")
+    monkeypatch.setenv("DRFSM_CONFIG", str(tmp_path / "drfsm.toml"))
+    at_once = typed(*promote(site, receipt, "--ticket", "CHG-7", "--plan", "a" * 64))
+    assert (at_once[0], "can't be approved as it starts" in at_once[2]) == (ExitCode.USAGE, True)
+    code, _, err = typed(*promote(site, receipt))
+    assert code == ExitCode.HELD
+    (digest,) = DIGEST.findall(err)
+
+    def approve(name: str) -> tuple[int, str, str]:
+        signed = ("--key", str(tmp_path / name)) if name else ()
+        return typed("approve", "--ticket", "CHG-7", "--plan", digest, "--operator", name or "bob", *signed)
+
+    before = summary(tmp_path)["journal"]
+    for name, fault in (("", "approval_not_signed"), ("eve", "approval_signer_unknown")):
+        code, _, err = approve(name)
+        assert (code, fault in err) == (ExitCode.REFUSED, True), err
+    for words in ("1 of 2 approvals stand", "approval_repeated"):
+        code, _, err = approve("bob")
+        assert (code, words in err) == (ExitCode.HELD, True), err
+    assert summary(tmp_path)["journal"] == before
+    code, _, err = approve("cas")
+    assert code == ExitCode.DONE, err
+    given = summary(tmp_path)["approvals"]["given"]
+    assert [(each["by"], each["signer"]) for each in given] == [
+        ("bob", "bob@example.org"), ("cas", "cas@example.org"),
+    ]  # fmt: skip
+    assert typed("replay", "--quiet")[0] == ExitCode.DONE
+    (log,) = (tmp_path / "home/runs").glob("*/state_transitions.log")
+    draft = [json.loads(line) for line in log.read_bytes().splitlines()]
+    (approval,) = [each for each in draft if each["body"].get("trigger") == "approve" and each["kind"] == "commit"]
+    approval["body"]["args"]["approval"]["given"].pop()
+    found = audit(chained(draft), SPEC, judges=binding("promote").judges, signatures=checks_by).findings
+    (told,) = [each.what for each in found if each.rule == "approval"]
+    assert told.startswith("approvals_missing: 2 needed, 1 valid; the policy asks for 2 approvals by 2 persons, each")
+    del approval["body"]["args"]["approval"]
+    found = audit(chained(draft), SPEC, judges=binding("promote").judges, signatures=checks_by).findings
+    assert any("it records none" in each.what for each in found if each.rule == "approval")
 
 
 def test_two_people_are_told_apart_by_their_credentials(

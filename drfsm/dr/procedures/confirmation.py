@@ -17,16 +17,22 @@ def second(dr_run_id: str) -> str:
     return f"CONFIRM-{dr_run_id}"
 
 
-def _observe(_world: Any, run: Run) -> dict[str, Any]:
-    terms = terms_of(run.inputs)
+def faults(inputs: Mapping[str, Any]) -> list[str]:
+    """Return, in words, what is wrong with the tokens of these inputs."""
+    terms = terms_of(inputs)
     given = {"--confirm1": (terms.confirm1, FIRST), "--confirm2": (terms.confirm2, second(terms.dr_run_id))}
-    faults = [
+    return [
         f"{option} is {'another word' if token else 'missing'}"
         for option, (token, right) in given.items()
         if token != right
     ]
+
+
+def _observe(_world: Any, run: Run) -> dict[str, Any]:
+    terms = terms_of(run.inputs)
+    wrong = faults(run.inputs)
     seen = {"first": terms.confirm1 == FIRST, "second": terms.confirm2 == second(terms.dr_run_id)}
-    return {**seen, "in_words": ", ".join(faults)} if faults else seen
+    return {**seen, "in_words": ", ".join(wrong)} if wrong else seen
 
 
 def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:

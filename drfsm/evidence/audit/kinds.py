@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from drfsm.evidence.audit import forecasts, steps
+from drfsm.evidence.audit import approvals, forecasts, steps
 from drfsm.evidence.audit.findings import Findings
 from drfsm.evidence.audit.invariants import Invariants
 from drfsm.evidence.audit.late import unsettled
 from drfsm.evidence.audit.observations import Judges, Observations
-from drfsm.evidence.audit.position import Position
+from drfsm.evidence.audit.position import Position, Signatures
 from drfsm.journal import Record, RunState, fold
 from drfsm.journal.record_types import (
     Ended,
@@ -45,12 +45,12 @@ def walk(
     findings: Findings,
     heads: Sequence[str],
     late: Settlings | None,
+    signatures: Signatures | None = None,
 ) -> RunState:
     """Add everything that does not hold to ``findings``; return where the records say that the run stands."""
     observations = Observations(spec, judges, findings)
-    here = Position(
-        spec, findings, observations, Invariants(spec, findings), heads, [record.kind for record in records], late
-    )
+    kinds = [record.kind for record in records]
+    here = Position(spec, findings, observations, Invariants(spec, findings), heads, kinds, signatures, late)
     if records and records[0].kind != "run_started":
         findings.add(0, "order", "the log does not begin with run_started: nothing in it can be judged")
         return here.state
@@ -107,6 +107,7 @@ def _started(here: Position, record: Record, started: RunStarted) -> None:
             f"the run is pinned to the declaration {started.machine_sha256}, the one at hand is {spec.sha256}",
         )
     here.invariants.begun(started.inputs)
+    approvals.started(here, record, started)
     if started.state != spec.initial:
         here.add(record, "legality", f"the run begins in {started.state}, the machine in {spec.initial}")
     if started.scope not in _SCOPES:

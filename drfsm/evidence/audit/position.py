@@ -3,10 +3,11 @@
 Written by kinds.py, steps.py and forecasts.py; each of their rules reads it and adds findings.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import define, field
 
+from drfsm.evidence.approvals import Check
 from drfsm.evidence.audit.findings import Findings
 from drfsm.evidence.audit.invariants import Invariants
 from drfsm.evidence.audit.observations import Observations
@@ -14,6 +15,9 @@ from drfsm.journal import Record, RunState
 from drfsm.journal.record_types import NextAction, Reading, Sampled
 from drfsm.journal.settling import Settlings
 from drfsm.spec.model import By, MachineSpec, Row
+
+Signatures = Callable[[str, str], Check]
+"""(the text of an allowed-signers file, a time) -> what checks signatures by it, as of that time."""
 
 
 @define
@@ -26,6 +30,7 @@ class Position:
     invariants: Invariants
     heads: Sequence[str]  # the hash of each line
     kinds: Sequence[str]  # the kind of each line
+    signatures: Signatures | None = None  # None: signatures of approvals can't be checked here
     late: Settlings | None = None  # action -> how a late request of it is settled; None: not known
     state: RunState = field(factory=RunState)
     halted: bool = False  # held, and nobody has resumed the run since

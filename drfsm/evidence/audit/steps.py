@@ -8,6 +8,7 @@ stood before the record. Called by kinds.py, which folds the record afterwards.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from drfsm.evidence.audit import approvals
 from drfsm.evidence.audit.late import unsettled_before
 from drfsm.evidence.audit.position import Position
 from drfsm.journal import InFlight, OpenIntent, Record
@@ -163,6 +164,7 @@ def commit(here: Position, record: Record, done: Commit) -> None:
         return
     _move(here, record, done, row)
     _HOW_DONE.get(done.how, _unknown_how)(here, record, done, row)
+    approvals.approved(here, record, done)
     _kept(here, record, done, row)
     here.check_frozen(record, done.frozen, done.facts)
     here.check_next_actions(record, done.next_actions, row.to)

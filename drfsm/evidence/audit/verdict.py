@@ -10,7 +10,7 @@ the binding settles what may land late.
 Raises nothing for a bad log: that is a finding. Called by the CLI and by library users.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -18,9 +18,11 @@ from attrs import frozen
 
 from drfsm.claims import printable
 from drfsm.errors import JournalDamaged
+from drfsm.evidence.audit import approvals
 from drfsm.evidence.audit.findings import Finding, Findings
 from drfsm.evidence.audit.kinds import walk
 from drfsm.evidence.audit.observations import Judges
+from drfsm.evidence.audit.position import Signatures
 from drfsm.journal import GENESIS, Record, RunState, digest
 from drfsm.journal import read as read_journal
 from drfsm.journal.settling import Settlings
@@ -107,6 +109,9 @@ def audit(
     expected_records: int | None = None,
     beside: tuple[str, int] | None = None,
     origin: str | None = None,
+    signatures: Signatures | None = None,
+    allowed_signers: str = "",
+    plan: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """Audit a log's bytes. ``judges``: fact -> (what was seen, the run's inputs) -> value or None.
 
@@ -115,6 +120,9 @@ def audit(
     ``origin`` says whose declaration ``spec`` is (``shipped with drfsm 0.1.0``); "" is nobody's that the caller knows,
     and a finding: what an unknown declaration allows may be anything. None where the caller makes no such claim.
     ``expected_head`` and ``expected_records`` are the ``journal`` of a summary that was copied off the machine.
+    ``signatures`` checks the signatures of approvals by the keys that the run recorded; without it they are not
+    checked, which is noted. ``allowed_signers`` is the text of the keys that whoever audits trusts: an approval by
+    another one is noted. ``plan`` is the plan in the bundle, from which the run was started.
     ``beside`` is that (head, records) of the summary in the same bundle: it proves nothing, and it can contradict.
     """
     findings = Findings()
@@ -123,7 +131,9 @@ def audit(
     _contradicted(heads, beside, findings)
     if origin == "":
         findings.add(None, "declaration", f"drfsm ships no declaration {spec.sha256}, and nobody trusts it here")
-    state = walk(records, spec, judges, findings, heads, late)
+    state = walk(records, spec, judges, findings, heads, late, signatures)
+    approvals.of_plan(state, plan, findings)
+    approvals.by_own_signers(state, signatures, allowed_signers, findings)
     return Verdict(
         findings=tuple(findings),
         notes=tuple(findings.notes),

@@ -135,6 +135,10 @@ PLAN = Receipt(
             "lease": either(NONE, UNKNOWN, record({"held": WORDS, "what_to_do": TEXT})),
             "outcome": about("Exit codes 0, 3 and 9") | one_of("would_start", "would_be_refused", "unreadable"),
         },
-        optional={"sha256": about("Of the canonical JSON of all other fields; where it was saved") | SHA256},
+        optional={
+            "policy": about("The approvals that a start from it needs; a plan without it needs none")
+            | record({"approvals": whole(1), "distinct": FLAG, "expires_seconds": NUMBER, "signed": FLAG}),
+            "sha256": about("Of the canonical JSON of all other fields; where it was saved") | SHA256,
+        },
     ),
 )

@@ -180,6 +180,28 @@ _SINCE_0_5_0: Fields = {
         }
     )
 }
+_SINCE_0_7_0: Fields = {
+    "approvals": about("The approvals that a policy asked for; in the journal each stands whole, with its signature")
+    | record(
+        {
+            "policy": record({"approvals": whole(1), "distinct": FLAG, "expires_seconds": NUMBER, "signed": FLAG}),
+            "plan_sha256": either(UNKNOWN, SHA256),
+            "given": array(
+                record(
+                    {
+                        "by": WORDS,
+                        "signer": WORDS_OR_NONE,
+                        "key": WORDS_OR_NONE,
+                        "ticket": WORDS_OR_NONE,
+                        "reason": WORDS_OR_NONE,
+                        "at": TIME,
+                    }
+                )
+            ),
+        }
+    ),
+    "config": about("The drfsm.toml that the run was started with") | record({"path": WORDS, "sha256": SHA256}),
+}
 _RULES = (
     when(
         {"status": one_of(*_ENDED, "dry_run")},
@@ -204,7 +226,7 @@ def summary(machine: str, *, inputs: Sequence[str], receipt: Shape, rules: Seque
         f"{machine}.summary",
         title=f"{machine}.summary.json",
         description=_DESCRIPTION.format(machine),
-        shape=record(_fields(machine, inputs, receipt), optional={**_SINCE_0_4_0, **_SINCE_0_5_0}),
+        shape=record(_fields(machine, inputs, receipt), optional={**_SINCE_0_4_0, **_SINCE_0_5_0, **_SINCE_0_7_0}),
         rules=(*_RULES, *rules),
     )
 

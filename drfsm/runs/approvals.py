@@ -1,0 +1,267 @@
+"""The approvals of a plan, as files beside it: written by whoever approves or declines, read by the start.
+
+    PLAN.<12 hex digits>.approval.json     {statement, signature}: one person's yes or no; a signature is optional
+
+A file is a claim: it is read strictly, and evidence/approvals.py judges what it says. It can be written on a computer
+that reaches no site and no bucket, and sent; its place beside the plan is only how the start finds it. What counted is
+recorded whole in the run's first record. Used by cli/approve_plan.py and cli/approved_start.py.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from drfsm import claims
+from drfsm.adapters.ssh_signatures import SshSigner, allowed_signers_of, checks_by, signer_of
+from drfsm.engine import SystemClock
+from drfsm.engine.runner import who
+from drfsm.errors import NotApproved, Unreadable, UsageFault
+from drfsm.evidence.approvals import (
+    SCHEMA_VERSION,
+    Check,
+    Fault,
+    Judgement,
+    Person,
+    Policy,
+    Signed,
+    Subject,
+    judge,
+    message_of,
+    start_message,
+)
+from drfsm.evidence.signatures import APPROVAL, RECORD
+from drfsm.files import disk_fault, given_file
+from drfsm.journal.approval_types import GIVEN
+from drfsm.runs import mirrors
+from drfsm.runs.identity import process_owner
+
+LARGEST_BYTES = 64 << 10
+LARGEST_SIGNERS_BYTES = 32 << 10
+MOST_FILES = 100
+_SUFFIX = ".approval.json"
+_AGAIN = "write it again: drfsm approve PLAN --ticket …"
+
+
+def subject_of(plan: Mapping[str, Any]) -> Subject:
+    """Return what approvals of a plan are of."""
+    return Subject(str(plan["procedure"]), str(plan["run_id"]), str(plan["sha256"]))
+
+
+# --- writing --------------------------------------------------------------------------------------------
+
+
+def statement(of: Subject, decision: str, *, by: str, ticket: str, reason: str) -> dict[str, Any]:
+    """Return what this person says of a plan, now. Raises UsageFault for words that are no UTF-8."""
+    for option, text in (("--operator", by), ("--ticket", ticket), ("--reason", reason)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageFault(f"{option} is no UTF-8 text: nobody could sign that", hint="type it again") from None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "decision": decision,
+        "procedure": of.procedure,
+        "run_id": of.run_id,
+        "plan_sha256": of.plan_sha256,
+        "by": by,
+        **process_owner(),
+        "ticket": ticket,
+        "reason": reason,
+        "at": SystemClock().now(),
+    }
+
+
+def signed(said: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a statement with its signature by a key's file, else by DRFSM_SIGNING_KEY, else without one.
+
+    Raises UsageFault where the key can't be used.
+    """
+    signer = SshSigner(Path(key).absolute()) if key else signer_of()
+    if signer is None:
+        return {"statement": dict(said)}
+    return {"statement": dict(said), "signature": signer.sign(APPROVAL, message_of(said)).decode("ascii")}
+
+
+def save(beside: Path, out: Path | None, given: Mapping[str, Any]) -> Path:
+    """Write an approval beside a plan, or to ``out``, for this user only; return where. Overwrites nothing.
+
+    Raises UsageFault for a file that is there already, DiskFault.
+    """
+    body = json.dumps(given, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    path = out or beside.with_name(f"{beside.name}.{sha256(body).hexdigest()[:12]}{_SUFFIX}")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise UsageFault(f"--out: {path} is there: it is not overwritten", hint="name another file") from None
+    except OSError as fault:
+        raise disk_fault(fault, f"the approval can't be written to {path}", path) from None
+    return path
+
+
+# --- reading --------------------------------------------------------------------------------------------
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return what an approval's file says. Raises UsageFault for what is none."""
+    raw = given_file(path, "--approval", LARGEST_BYTES)
+    try:
+        given = claims.object_of(raw, f"the approval {claims.bounded(str(path))}", largest_bytes=LARGEST_BYTES)
+    except Unreadable as fault:
+        raise UsageFault(fault.what, hint=_AGAIN) from None
+    faults = list(GIVEN.undeclared(given, "it")) if GIVEN.fits(given) else ["a field is not of its type"]
+    if faults or "statement" not in given:
+        why = faults[0] if faults else "it has no statement"
+        raise UsageFault(f"{claims.bounded(str(path))} is no approval: {why}", hint=_AGAIN)
+    # Who signed is found out by whoever uses it: what the file says of that is nothing.
+    return {name: given[name] for name in ("statement", "signature") if name in given}
+
+
+def beside(plan: Path) -> Iterator[Path]:
+    """Yield the files of approvals that lie beside a plan, by name."""
+    start = f"{plan.name}."
+    names = sorted(name for name in _names(plan.parent) if name.startswith(start) and name.endswith(_SUFFIX))
+    if len(names) > MOST_FILES:
+        raise UsageFault(
+            f"{len(names)} approvals lie beside {claims.bounded(str(plan))}, and at most {MOST_FILES} are read",
+            hint="remove those that are of no use",
+        )
+    yield from (plan.parent / name for name in names)
+
+
+def _names(directory: Path) -> Iterator[str]:
+    return (path.name for path in directory.iterdir())
+
+
+def found(plan: Path, named: Sequence[str]) -> tuple[list[dict[str, Any]], list[Fault]]:
+    """Return every approval that is named, or lies beside a plan, once; and what is wrong with files beside it.
+
+    Raises UsageFault for a file that was named and is no approval.
+    """
+    given: list[dict[str, Any]] = []
+    faults: list[Fault] = []
+    for file in (*map(Path, named), *beside(plan)):
+        try:
+            each = load(file)
+        except UsageFault as fault:
+            if str(file) in named:
+                raise
+            faults.append(Fault("approval_unreadable", fault.what))
+            continue
+        if each not in given:
+            given.append(each)
+    return given, faults
+
+
+# --- using ----------------------------------------------------------------------------------------------
+
+
+def allowed_signers() -> str:
+    """Return the text of the keys that are trusted here, "" where none is named. Raises UsageFault."""
+    path = allowed_signers_of()
+    if path is None:
+        return ""
+    try:
+        return given_file(path, "the allowed signers", LARGEST_SIGNERS_BYTES).decode()
+    except UnicodeDecodeError:
+        raise UsageFault(f"the allowed signers {path} are no UTF-8 text", hint="save the file as UTF-8") from None
+
+
+def allowed_for(policy: Policy) -> str:
+    """Return the text of the keys that are trusted here. Raises UsageFault where a policy needs one, and none is."""
+    allowed = allowed_signers()
+    if policy.signed and not allowed.strip():
+        raise UsageFault(
+            "the policy asks for signed approvals, and no key is trusted here; nothing was begun",
+            hint="name the file of the trusted keys: trust.allowed_signers of a drfsm.toml that DRFSM_CONFIG names, or"
+            " DRFSM_ALLOWED_SIGNERS",
+        )
+    return allowed
+
+
+def time_of(inputs: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the time by the store's clock and ``store``; where the store tells none, this computer's and ``machine``.
+
+    Raises Unreachable.
+    """
+    store = mirrors.store_of(str(inputs["bucket"]), {name: str(inputs.get(name) or "") for name in _PLACES})
+    store.stat(f"{str(inputs.get('prefix') or '').strip('/')}/drfsm/lease.json")
+    now = store.now()
+    return (SystemClock().now(), "machine") if now is None else (now.isoformat(timespec="seconds"), "store")
+
+
+_PLACES = ("endpoint_url", "region")
+
+
+def used(
+    policy: Policy, of: Subject, given: Sequence[Mapping[str, Any]], *, operator: str, inputs: Mapping[str, Any]
+) -> tuple[Judgement, dict[str, Any]]:
+    """Return the judgement on approvals that a start uses now, and what its first record holds of them.
+
+    Raises UsageFault for keys that can't be used, and where signatures are asked for and no key is trusted.
+    """
+    allowed = allowed_for(policy)
+    at, clock = time_of(inputs)
+    name = operator or who()
+    check = checks_by(allowed, at)
+    start = start_signature(of, name, at, check) if policy.signed else {}
+    person = Person(name, process_owner()["os_user"], Signed(start["signer"], start["key"]) if start else None)
+    judgement = judge(policy, given, of=of, starter=person, at=at, check=check)
+    pinned = {
+        "policy": policy.json,
+        "plan_sha256": of.plan_sha256,
+        "judged_at": at,
+        "clock": clock,
+        **({"allowed_signers": allowed} if allowed else {}),
+        **({"starter": start} if start else {}),
+        "given": [dict(each) for each in judgement.counted],
+    }
+    return judgement, pinned
+
+
+def asked_later(policy: Policy, run_id: str, operator: str) -> dict[str, Any]:
+    """Return what a promote's first record holds of the approvals that it will wait for. Raises UsageFault."""
+    allowed, at = allowed_for(policy), SystemClock().now()
+    of = Subject("promote", run_id, "")
+    start = start_signature(of, operator or who(), at, checks_by(allowed, at)) if policy.signed else {}
+    return {
+        "policy": policy.json,
+        "judged_at": at,
+        "clock": "machine",
+        **({"allowed_signers": allowed} if allowed else {}),
+        **({"starter": start} if start else {}),
+    }
+
+
+def start_signature(of: Subject, starter: str, at: str, check: Check) -> dict[str, Any]:
+    """Return the signature of a start by this machine's key (DRFSM_SIGNING_KEY), and whose it is; {} without a key.
+
+    Raises UsageFault where the key can't be used.
+    """
+    signer = signer_of()
+    if signer is None:
+        return {}
+    message = start_message(of, starter, at)
+    signature = signer.sign(RECORD, message)
+    whose = check(RECORD, message, signature)
+    if whose is None:
+        return {}
+    return {"signature": signature.decode("ascii"), "signer": whose.signer, "key": whose.key}
+
+
+def check_suffices(judgement: Judgement, policy: Policy, more: Sequence[Fault], *, hint: str) -> None:
+    """Raise NotApproved, with each reason, where approvals do not suffice."""
+    if judgement.suffices:
+        return
+    raise NotApproved(
+        f"the plan may not be started: the policy asks for {policy.words}; nothing was begun, the plan can still be"
+        " used:",
+        [fault.words for fault in (*judgement.faults, *more)],
+        hint=hint,
+    )
