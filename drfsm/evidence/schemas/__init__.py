@@ -7,6 +7,7 @@ drfsm itself reads only the files, as everybody else does. (The schema of a jour
 
 from collections.abc import Mapping
 
+from drfsm.evidence.schemas.dashboard import DASHBOARD
 from drfsm.evidence.schemas.doctor import DOCTOR
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
 from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
@@ -32,6 +33,7 @@ RECEIPTS = (
     LIST,
     REPLAY,
     PLAN,
+    DASHBOARD,
     DOCTOR,
 )
 
