@@ -319,10 +319,6 @@ class MachineSpec:
         """Return the facts that change with ``changed``, directly or through others, themselves included."""
         return closure(changed, self._changes)
 
-    def behind(self, name: str) -> set[str]:
-        """Return the facts that a fact depends on, directly or through others, itself included."""
-        return closure({name}, {fact.name: fact.depends for fact in self.facts.values()})
-
     @cached_property
     def _changes(self) -> Onward:
         """What changes at once with each fact."""

@@ -100,9 +100,32 @@ def test_a_rehearsal_moves_the_drill_s_name_and_leads_it_back(serving: Serving, 
     run.close()
 
 
+CLOSED = ("primary_gate_closed", "writes_refused", "writes_settled")
+
+
+@pytest.mark.parametrize("state", ["active_site_adopted", "endpoints_ready", *CLOSED])
+def test_an_abort_gives_the_gate_back(serving: Serving, tmp_path: Path, state: str) -> None:
+    """Before the switch, wherever a person gives up: the primary takes writes again, DR does not, no name has moved."""
+    run = _promote(serving, tmp_path)
+    run.brought_to(state)
+    assert serving.write(ADDRESSES["primary"]) == (503 if state in CLOSED else 201)
+    if state in CLOSED:
+        run.on("after", "store", "put", ACTIVE, cut)
+        run.killed(run.abort)
+        run.resume()
+    else:
+        run.abort()
+    assert run.state.status == "aborted", run.words
+    assert (serving.document["site"], serving.document["writes"]) == ("primary", "open")
+    assert [serving.write(ADDRESSES[site]) for site in ("primary", "dr")] == [201, 503]
+    assert serving.address() == ADDRESSES["primary"]
+    run.close()
+
+
 def test_a_promote_and_its_failback_killed_at_the_records_and_at_the_gates(serving: Serving, tmp_path: Path) -> None:
     """The name moves once and back once; no site takes a write beside the other; what was acknowledged is there."""
     promote = _promote(serving, tmp_path)
+    first = serving.writes + 1
     assert serving.write(serving.address()) == 201
     promote.start()
     _killed_three_times(promote)
@@ -123,7 +146,7 @@ def test_a_promote_and_its_failback_killed_at_the_records_and_at_the_gates(servi
     assert failback.resume().status == "complete", failback.words
     _moved_once(failback, serving, "primary", records=2)
     assert serving.write(ADDRESSES["dr"]) == 503
-    assert {"user-1", "user-3"} <= {*serving.items("primary")}
+    assert {f"user-{first}", f"user-{first + 2}"} <= {*serving.items("primary")}
 
 
 def _promote(serving: Serving, tmp_path: Path) -> Promote:

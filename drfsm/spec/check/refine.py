@@ -72,7 +72,7 @@ def unsure(moves: Moves, way: Sequence[Moment]) -> set[str]:
 
 def _fits(moves: Moves, name: str, way: Sequence[Moment]) -> bool:
     spec, fact = moves.spec, moves.spec.facts[name]
-    depends = spec.behind(name) - {name}
+    depends = closure({name}, {other.name: other.depends for other in spec.facts.values()}) - {name}
     possible, before = set(initial(spec, fact)), dict[str, set[str]]()  # before an action, and by the name of its undo
     values = moves.domain.values_of(way[0].world)
     for moment in way[1:]:
