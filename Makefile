@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine (Python 3.11 or later, and make):
 #   make demo    two sites on this computer: rehearsal, disaster, promote, failback (killed, and goes on), audit
+#   make demo-ui the same of a workload that serves: names, write gates, an approval through an execution, a dashboard
 #   make test    the tests; make test-fast: those that need no server and no long search, while you work
 PYTHON ?= python3
 VENV := .venv
@@ -7,11 +8,11 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo docs dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-executions test-cluster control-plane check schemas bench mutants mutants-machines agree sbom clean
+.PHONY: help demo demo-ui docs dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-executions test-cluster control-plane check schemas bench mutants mutants-machines agree sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _networking.py _tables.py)
 
 help:
-	@sed -n '2,3p' Makefile | sed 's/^#//'
+	@sed -n '2,4p' Makefile | sed 's/^#//'
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "drfsm needs Python 3.11 or later; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
@@ -22,6 +23,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed
 	@$(BIN)/drfsm sandbox demo
+
+# A workload that serves: its name, its write gate and an approval through an execution; docs/dashboard.md.
+demo-ui: $(VENV)/.installed
+	@$(BIN)/drfsm sandbox demo --endpoints --dir build/demo-ui
 
 # A drill of the sites that the environment leads to: make dr-drill BACKUP_URI=s3://... IMAGE_REF=... ; docs/drill.md.
 dr-drill: $(if $(filter $(BIN)/drfsm,$(DRFSM)),$(VENV)/.installed)

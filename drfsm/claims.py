@@ -308,6 +308,14 @@ GRAMMAR: Mapping[str, tuple[re.Pattern[str], int, str]] = {
         253,
         "letters, digits, '.', '_' and '-', perhaps after a domain and '/'",
     ),
+    "host": (
+        re.compile(r"([a-z0-9_]([a-z0-9_-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?"),
+        240,
+        "a domain name in lower case, without a dot at its end",
+    ),
+    "hosted zone": (re.compile(r"[A-Z0-9]+"), 32, "capital letters and digits, without /hostedzone/"),
+    "health check": (re.compile(r"[A-Za-z0-9-]+"), 64, "letters, digits and '-'"),
+    "header": (re.compile(r"[A-Za-z0-9-]+"), 60, "letters, digits and '-'"),
     "file": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@=+-]*"), 200, "letters, digits, '.', '_', '@', '=', '+' and '-'"),
 }
 """The names from which drfsm makes a path, a key, an address or a command. None may contain ``..``."""

@@ -33,7 +33,8 @@ def test_the_wheel_and_the_source_hold_everything(tmp_path: Path) -> None:
     }
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "drfsm").rglob("*.py")}
     start = {f"drfsm/cli/start/{name}" for name in ("machine.yaml", "binding.py.txt", "test.py.txt")}
-    assert {"drfsm/py.typed", "drfsm/sandbox/kubernetes/README.md", *shipped, *modules, *start} <= names
+    pages = {"drfsm/dashboard/page.html", "drfsm/sandbox/kubernetes/README.md"}
+    assert {"drfsm/py.typed", *pages, *shipped, *modules, *start} <= names
     assert "[pytest11]\ndrfsm.testing.plugin = drfsm.testing.plugin\n" in entry_points
     assert not [name for name in names if not name.startswith(("drfsm/", "drfsm-"))]
     with tarfile.open(source) as unpacked:

@@ -29,6 +29,7 @@ from drfsm.adapters.aws_metrics import CloudWatchMetrics
 from drfsm.adapters.aws_session import NO_OBJECT, Services, call, refusal, resolved_endpoint, status_of
 from drfsm.adapters.bulk import check_size
 from drfsm.adapters.ecr import EcrTokens
+from drfsm.adapters.route53 import Route53Zones
 from drfsm.adapters.ssm_files import SsmFiles
 from drfsm.claims import LARGEST_BYTES, bounded
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable
@@ -42,7 +43,12 @@ __all__ = ["Account", "Fleet", "S3Store", "connect", "fleet", "machine_files", "
 CHUNK_BYTES = 1 << 20
 WRITE_TRIES = 3
 _SERVER_FAULT = 500
-_TYPES = {".json": "application/json", ".csv": "text/csv; charset=utf-8", ".log": "text/plain; charset=utf-8"}
+_TYPES = {
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".log": "text/plain; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+}
 
 
 class S3Store:
@@ -251,6 +257,7 @@ class Account(NamedTuple):
     policy: S3Policy
     alarms: CloudWatchAlarms
     pull_tokens: EcrTokens
+    zones: Route53Zones
 
 
 def connect(*, bucket: str, endpoint_url: str | None = None, region: str | None = None) -> Account:
@@ -263,6 +270,7 @@ def connect(*, bucket: str, endpoint_url: str | None = None, region: str | None 
         S3Policy(services, bucket),
         CloudWatchAlarms(services),
         EcrTokens(services),
+        Route53Zones(services),
     )
 
 

@@ -59,6 +59,7 @@ _INSTANCE: Shape = {
 }
 _OBJECT: Shape = {"ETag": _TEXT, "ContentLength": int, "LastModified": datetime}
 _RETURNED: Shape = {"Return": bool}
+_CHANGE: Shape = {"Id": _TEXT, "Status": _TEXT}
 _ALARMS = [{"AlarmName": _TEXT, "StateValue": _TEXT}]
 _ALARM_HISTORY_ITEM: Shape = {
     "AlarmName": _TEXT,
@@ -161,6 +162,27 @@ ANSWERS: Mapping[str, Mapping[str, Answer]] = {
     },
     "sns": {
         "Publish": Answer("PublishResponse", {"MessageId": _TEXT}),
+    },
+    "route53": {
+        "ListResourceRecordSets": Answer(
+            "ListResourceRecordSetsResponse",
+            {
+                "ResourceRecordSets": [{"Name": _TEXT, "Type": _TEXT}],
+                "IsTruncated": bool,
+                "NextRecordName?": _TEXT,
+                "NextRecordType?": _TEXT,
+                "NextRecordIdentifier?": _TEXT,
+            },
+        ),
+        "ChangeResourceRecordSets": Answer("ChangeResourceRecordSetsResponse", {"ChangeInfo": _CHANGE}),
+        "GetChange": Answer("GetChangeResponse", {"ChangeInfo": _CHANGE}),
+        "GetHostedZone": Answer(
+            "GetHostedZoneResponse",
+            {"HostedZone": {"Id": _TEXT, "Name": _TEXT}, "DelegationSet?": {"NameServers": [_TEXT]}},
+        ),
+        "GetHealthCheck": Answer(
+            "GetHealthCheckResponse", {"HealthCheck": {"Id": _TEXT, "HealthCheckConfig": {"Type": _TEXT}}}
+        ),
     },
 }
 """service -> operation -> what its response always contains, by the API references of the services."""

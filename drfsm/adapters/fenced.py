@@ -23,6 +23,7 @@ READS = frozenset({
     "runners", "states", "history", "read",  # machines, alarms, a policy
     "kind", "planned", "standing", "held_kubeconfig",  # what brings a site up
     "look", "architectures", "digests", "token",  # other procedures, an image registry, what gives a login to it
+    "records", "name_servers", "health_check", "change_status", "answer",  # zones, name servers; "read" of a server
 })  # fmt: skip
 BULK = frozenset({"copy_many", "delete_many"})
 BULK_SECONDS = 1.0  # how often the lease is checked among thousands of objects

@@ -89,16 +89,16 @@ class S3Lease:
         """
         return self._taken_from
 
+    def current(self) -> Mapping[str, Any]:
+        """Return what the lease says now; {} where there is none. Raises ActionFailed for one that is damaged."""
+        return self._read()[0]
+
     def look(self) -> None:
         """Read the lease now: the next ``acquire`` fails if another process takes it in between.
 
         To be called BEFORE the run's records are read, so that the holder has read all of them.
         """
         self._looked = self._read()
-
-    def current(self) -> Mapping[str, Any]:
-        """Return what the lease says now, {} where there is none. A claim; raises ActionFailed for a damaged one."""
-        return self._read()[0]
 
     def in_the_way(self) -> LeaseHeld | None:
         """Return why a new run's ``acquire`` would be refused now, None where it would not. Changes nothing."""

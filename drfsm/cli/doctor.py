@@ -14,7 +14,7 @@ from drfsm.cli.documents import output_option
 from drfsm.cli.health import is_refused
 from drfsm.cli.options import Amount, Duration, at_bucket, configmap, namespace, pair
 from drfsm.cli.say import columns, folded, say, say_json, say_lines, say_text
-from drfsm.cli.textfiles import check_name, put_in_place
+from drfsm.cli.textfiles import put_in_place
 from drfsm.errors import ExitCode, UsageFault
 
 CODES = {"ready": ExitCode.DONE, "not_ready": ExitCode.DIFFERENT, "unknown": ExitCode.UNREACHABLE}
@@ -83,7 +83,8 @@ def doctor(
         raise UsageFault("no bucket is named", hint="add --bucket, or set bucket in drfsm.toml (docs/config.md)")
     if not options["prefix"].strip("/"):
         raise UsageFault("--prefix is empty", hint="add --prefix")
-    check_name(prometheus, "--prometheus")
+    if prometheus and not prometheus.endswith(".prom"):
+        raise UsageFault(f"--prometheus {prometheus}: the node exporter reads *.prom only", hint="name it FILE.prom")
     objective(options["recovery_point_objective"])  # refuses what is none
     _check_accepted(accept)
     given = {**options, "prefix": options["prefix"].strip("/"), **{name: _path(options[name]) for name in _PATHS}}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from drfsm.cli.options import assignments, both_or_none, check_run_id, contract_of, new_workload_run_id
+from drfsm.cli.options import assignments, both_or_none, check_run_id, contract_of, endpoint_scope, new_workload_run_id
 from drfsm.errors import UsageFault
 
 TOKENS = ("confirm1", "confirm2")
@@ -26,6 +26,8 @@ def inputs_of(options: Mapping[str, Any], primary_run_id: str = "") -> dict[str,
         **options,
         **{name: "yes" if options[name] else "no" for name in _YES_OR_NO},
         "prefix": options["prefix"].strip("/"),
+        "endpoints": endpoint_scope(contract),
+        "missing_writes_accepted": "",
         "refresh_pull_secret": "asked" if options["refresh_pull_secret"] else "no",
         "validation_env": "\n".join(assignments(options["validation_env"], contract)),
         "alarms": "\n".join(name for alarm in options["alarms"] if (name := alarm.strip())),

@@ -34,12 +34,18 @@ COMMANDS: "Mapping[str, tuple[str, str, str]]" = {
     "replay": ("replay", "replay", "Tell a run's story from its journal, offline, and audit it."),
     "health": ("health", "health", "Say whether what is published is fresh and correct: for people, cron and alarms."),
     "metrics": ("metrics", "metrics", "Print metrics of runs for Prometheus: ends, open runs, nobody can publish."),
+    "dashboard": (
+        "dashboard",
+        "dashboard",
+        "A page of active sites, open runs and history: in the bucket, or served.",
+    ),
     "doctor": (
         "doctor",
         "doctor",
         "Say whether this machine and these sites are ready for a disaster, and until when.",
     ),
     "pointers": ("pointers", "pointers", "Show which run is canonical; set another one by hand."),
+    "endpoints": ("endpoints", "endpoints", "Show which site takes the users' writes; declare the first active site."),
     "fence": ("fences", "fence", "Show which site is fenced off from the pointers; lift a fence by hand."),
     "runs": ("artifact_runs", "runs", "Published runs of the workload: list, show, verify, compare, sync."),
     "control-plane": (

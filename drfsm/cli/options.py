@@ -142,6 +142,13 @@ def contract_of(given: Mapping[str, Any]) -> "Workload":
     return workload.recorded(given["workload"])
 
 
+def endpoint_scope(contract: "Workload") -> str:
+    """Return what a run does with the contract's endpoints: none where it declares none."""
+    from drfsm.dr.endpoints import declared
+
+    return declared.scope_of(contract)
+
+
 def _of_workload(choose: Callable[["Workload"], str]) -> Callable[[click.Context, click.Parameter, str], str]:
     """Return a callback that puts in what the contract says where an option isn't given."""
     return lambda context, _parameter, value: value or choose(contract_of(context.params))

@@ -13,7 +13,14 @@ from uuid import uuid4
 
 from attrs import asdict
 
-from drfsm.cli.options import assignments, check_run_id, contract_of, new_workload_run_id, policy_inputs
+from drfsm.cli.options import (
+    assignments,
+    check_run_id,
+    contract_of,
+    endpoint_scope,
+    new_workload_run_id,
+    policy_inputs,
+)
 from drfsm.cli.plan_option import Chosen
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import ActionFailed, UsageFault
@@ -144,6 +151,8 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved, validat
         **policy_inputs(options),
         "ticket": "",
         "allow_older": "no",
+        "endpoints": endpoint_scope(contract),
+        "missing_writes_accepted": "",
         "refresh_pull_secret": "asked" if options["refresh_pull_secret"] else "no",
         "fence_primary": "asked" if fenced else "none",
         "validation_env": "\n".join(assignments(options["validation_env"], contract)),

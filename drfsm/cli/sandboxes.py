@@ -22,7 +22,13 @@ _directory = click.option(
 )
 
 
-_EXTRA = ("moto", "flask", "flask_cors", "cryptography")  # its server is a process of its own, which would only die
+_EXTRA = (
+    "moto",
+    "flask",
+    "flask_cors",
+    "cryptography",
+    "dns",
+)  # its server is a process of its own, which would only die
 
 
 @click.group()
@@ -64,6 +70,11 @@ def _place(directory: Path | None) -> Path:
     help="Contract of the workload that the sites run, instead of the real one's.",
 )
 @click.option(
+    "--endpoints",
+    type=click.Choice(["weighted", "failover", "health_check"]),
+    help="Both sites serve HTTPS too, and a name leads to one of them by such records.",
+)
+@click.option(
     "--kubernetes",
     type=click.Choice(["emulated", "real"]),
     default="emulated",
@@ -77,6 +88,7 @@ def up(
     pods_sleep_seconds: float,
     with_reports: bool,
     contract: Path | None,
+    endpoints: str | None,
     kubernetes: Literal["emulated", "real"],
 ) -> None:
     """Start the sandbox in the background, with example data."""
@@ -90,7 +102,8 @@ def up(
         programs(lambda words: say(words, err=True))
     state = start(place, Options(
         diverge_on_primary=diverge_on_primary, pods_sleep_seconds=pods_sleep_seconds,
-        publish_reports=with_reports, kubernetes=kubernetes, canonical=canonical, **_of_workload(contract),
+        publish_reports=with_reports, kubernetes=kubernetes, canonical=canonical,
+        endpoints=endpoints or "", **_of_workload(contract),
     ), asked=_typed(), tell=lambda words: say(words, err=True))  # fmt: skip
     status = "runs already" if state.already_running else "is up"
     sites = f"two sites on {state.kubernetes} clusters"
@@ -199,9 +212,15 @@ def env(directory: Path | None) -> None:
     show_default=True,
     help="Directory for everything that the demo makes; the files of an earlier demo there are removed.",
 )
-def demo(directory: Path) -> None:
-    """Watch a rehearsal, a disaster, a promote, and a failback that is killed in the middle and resumed."""
-    _place(directory)
-    from drfsm.sandbox.demo import tell
+@click.option("--endpoints", is_flag=True, help="A workload that serves: names, write gates, an execution.")
+def demo(directory: Path, *, endpoints: bool) -> None:
+    """Watch a rehearsal, a disaster, a promote, and a failback that is killed in the middle and resumed.
 
-    tell(directory, say)
+    With --endpoints users are led to the sites by name: the promote is approved through an execution, and both are
+    killed while they move the name and while they open the new site's write gate.
+    """
+    _place(directory)
+    from drfsm.sandbox import demo as batch
+    from drfsm.sandbox import demo_endpoints
+
+    (demo_endpoints if endpoints else batch).tell(directory, say)

@@ -152,6 +152,7 @@ class Terms:
     allow_tag = Input("allow_tag", _yes)
     allow_image_drift = Input("allow_image_drift", _yes)
     allow_degraded = Input("allow_degraded", _yes, default="no")
+    missing_writes_accepted = Input("missing_writes_accepted", text, default="")
     validation_env = Input("validation_env", lines)
     validation_timeout = Input("validation_timeout", number)
     startup_timeout = Input("startup_timeout", number)
@@ -303,6 +304,11 @@ class Terms:
     def degradation_taken(self) -> bool:
         """Return whether a person goes on with a site that is not healthy, for a reason."""
         return self.allow_degraded and bool(self.reason.strip())
+
+    @property
+    def missing_writes_taken(self) -> bool:
+        """Return whether a person goes on without writes that the other site acknowledged, for a reason."""
+        return bool(self.missing_writes_accepted.strip())
 
     @property
     def risk_taken(self) -> bool:

@@ -23,6 +23,9 @@ BY_A_PERSON = "a person decides"  # the end of the cases of spec/recovery.py tha
 NOBODY = "nobody can publish"
 """How the words of a machine's ``frozen:`` rules begin that a tired person must not overlook."""
 
+NO_WRITES = "no site takes its users' writes"
+"""Likewise, of a workload that serves."""
+
 DOCUMENTS = ("workload", "comparison_profile")
 """Inputs that hold a whole document; readers are shown its name and digest."""
 LATER = "later"

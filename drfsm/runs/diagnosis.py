@@ -16,7 +16,7 @@ from drfsm.resources import shipped
 from drfsm.runs import bundle
 from drfsm.runs.earlier_drills import EarlierDrill
 from drfsm.runs.receipts import ReceiptFiles
-from drfsm.runs.world import connect, read_only
+from drfsm.runs.world import only_read
 from drfsm.spec import load_machine
 from drfsm.spec.model import Foreseen, MachineSpec
 
@@ -52,7 +52,7 @@ def _record(inputs: Mapping[str, Any], run_id: str, place: Path) -> dict[str, An
     from drfsm.engine.runner import who
 
     spec = load_machine((shipped("machines") / "drill.yaml").read_bytes(), source="drill.yaml")
-    world = read_only(connect(inputs, "", place, run_id)[0])
+    world = only_read(inputs, place, run_id)
     run = Run(run_id, inputs, who(), 0, True, "diagnose", {}, {}, SystemClock())  # noqa: FBT003  it changes nothing
     later = _known_later(spec, inputs)
     facts = procedure.diagnosed(world, run, [name for name in FACTS if name not in later])

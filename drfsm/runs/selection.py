@@ -12,7 +12,7 @@ Reads the bundles of this computer, offline, and writes nothing. Called by every
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -73,7 +73,11 @@ def _is_dead(place: Path) -> bool:
 
 def known_runs() -> Iterator[KnownRun]:
     """Yield the runs of this computer, newest first; a child run is left out where its parent is known."""
-    runs = list(_runs())
+    yield from with_heirs(list(_runs()))
+
+
+def with_heirs(runs: Sequence[KnownRun]) -> Iterator[KnownRun]:
+    """Yield the runs, each with the one of them that took it over. ``runs``: newest first."""
     heirs = {dead: run.id for run in reversed(runs) if run.state.changed_sites for dead in run.state.took_over}
     yield from (evolve(run, superseded_by="" if run.state.ended else heirs.get(run.id, "")) for run in runs)
 

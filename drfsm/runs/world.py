@@ -1,7 +1,7 @@
 """The world that a run's inputs lead to: its store, its two clusters, what brings up a site; and the run's lease.
 
-Makes no call: whoever uses the world does. Used by run_context.py for a run, and by diagnosis.py and plan.py without
-one: theirs is ``read_only``.
+Makes no call: whoever uses the world does. Used by run_context.py for a run, and by diagnosis.py, plan.py and
+drfsm/dashboard without one: theirs is ``read_only``.
 """
 
 import os
@@ -35,6 +35,8 @@ def connect(
     ``known_epoch``: the highest epoch in the bundle's records; ``has_changed``: whether that run changed anything.
     """
     from drfsm.adapters import aws
+    from drfsm.adapters.dns_names import DnsNames
+    from drfsm.adapters.https import HttpsDoors
     from drfsm.adapters.kube import KubeCluster
     from drfsm.adapters.registry import ImageRegistry
     from drfsm.adapters.s3_lease import S3Lease
@@ -50,6 +52,8 @@ def connect(
         primary=KubeCluster("primary", Path(inputs.get("kubeconfig_primary") or os.devnull)),
         dr=KubeCluster("dr", Path(inputs.get("kubeconfig_dr") or os.devnull)),
         registry=ImageRegistry(account.pull_tokens),
+        names=DnsNames(),
+        https=HttpsDoors(),
     )
     if (site_provisioner := provisioner(inputs, place)) is not None:
         charter = charter_of(run_id, inputs)
@@ -65,6 +69,11 @@ def connect(
         has_changed=has_changed,
     )
     return world, lease
+
+
+def only_read(inputs: Mapping[str, Any], place: Path, run_id: str = "") -> "World":
+    """Return the world that inputs lead to, for whoever only looks. Makes no call yet."""
+    return read_only(connect(inputs, "", place, run_id)[0])
 
 
 class _NoLease:

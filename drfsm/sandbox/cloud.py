@@ -1,4 +1,4 @@
-"""The sandbox's AWS: moto's server on loopback, with S3, STS, IAM, EC2, SSM, ECR and CloudWatch.
+"""The sandbox's AWS: moto's server on loopback, with S3, STS, IAM, EC2, SSM, ECR, CloudWatch and Route 53.
 
 It owns the server and makes clients with dummy credentials; seed.py fills it. lifecycle.py and tests call it. Facts
 about moto:
@@ -10,6 +10,7 @@ about moto:
 - It applies a bucket policy's Deny to everybody; policies.py makes it look at who asks.
 - Every command that SSM is to run succeeds and prints nothing; remote_commands.py runs it. ECR's token is always the
   same and expired; ecr_tokens.py gives real ones. It doesn't tell the history of an alarm; alarm_history.py does.
+- Its Route 53 makes half of a batch and deletes what was not asked for; route53.py makes it strict.
 - It gives each account hundreds of machine images, each with a snapshot and a volume: a third of the time that a
   sandbox needs to start. Here an account has one, ``MACHINE_IMAGE``.
 - It makes sessions of botocore, each of which reads EC2's description anew: ``share_descriptions``.
@@ -61,9 +62,9 @@ class Cloud:
 
         from moto.server import ThreadedMotoServer
 
-        from drfsm.sandbox import alarm_history, ecr_tokens, policies, remote_commands
+        from drfsm.sandbox import alarm_history, ecr_tokens, policies, remote_commands, route53
 
-        for part in (policies, remote_commands, ecr_tokens, alarm_history):
+        for part in (policies, remote_commands, ecr_tokens, alarm_history, route53):
             part.install()
         keep_one_machine_image()
         # One line per request would bury whatever else the process has to say.
@@ -110,15 +111,10 @@ class Cloud:
     def client(self, service: str, identity: Identity | None = None) -> Any:
         """Return a boto3 client of this Cloud, as the sandbox's operator or as somebody else."""
         key = identity.access_key_id if identity else ACCESS_KEY_ID
+        secret = identity.secret_access_key if identity else SECRET_ACCESS_KEY
         with Cloud._lock:  # making clients is not thread-safe; using them is
             if (service, key) not in self._clients:
-                self._clients[service, key] = _session().client(
-                    service,
-                    endpoint_url=self.endpoint,
-                    region_name=REGION,
-                    aws_access_key_id=key,
-                    aws_secret_access_key=identity.secret_access_key if identity else SECRET_ACCESS_KEY,
-                )
+                self._clients[service, key] = client_at(self.endpoint, service, key, secret)
             return self._clients[service, key]
 
     def instances(self) -> list[Any]:
@@ -187,6 +183,13 @@ def share_descriptions() -> None:
 
     shared = SimpleNamespace(exists=files.exists, load_file=load_file)
     Loader.FILE_LOADER_CLASS = staticmethod(lambda: shared)
+
+
+def client_at(endpoint: str, service: str, key: str = ACCESS_KEY_ID, secret: str = SECRET_ACCESS_KEY) -> Any:
+    """Return a boto3 client of the Cloud at an endpoint, perhaps another process's. Not for two threads at once."""
+    return _session().client(
+        service, endpoint_url=endpoint, region_name=REGION, aws_access_key_id=key, aws_secret_access_key=secret
+    )
 
 
 @cache

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from drfsm.sandbox.controlplane import RealCluster
     from drfsm.sandbox.kubernetes import EmulatedCluster
     from drfsm.sandbox.runners import Runners
+    from drfsm.sandbox.serving_sites import ServingSites
 
 STOP_SECONDS = 15.0
 OUTAGE_SECONDS = 15.0
@@ -84,6 +85,7 @@ class State:
     log: str
     kubernetes: Kind = "emulated"
     canonical: Site = "dr"
+    workload: str = ""  # the file with the contract that has the sandbox's endpoints; "": it serves nothing
     already_running: bool = False  # set by an ``up`` that found it running
 
 
@@ -247,6 +249,7 @@ def environment_of(state: State) -> dict[str, str]:
         "BACKUP_URI": state.backup_uri,
         "DRFSM_SITE_ON_THIS_MACHINE": "1",  # its clusters are here, and their kubeconfigs say so
         "DRFSM_REQUEST_TIMEOUT": "5",  # its servers answer at once, or never
+        **({"WORKLOAD": state.workload} if state.workload else {}),
     }
 
 
@@ -273,6 +276,8 @@ class TwoSites(ABC, Generic[C]):
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self.runners: Runners | None = None  # what a drill brings up
+        self.serving: ServingSites | None = None  # where the options have endpoints
+        self.workload = ""
 
     def start(self) -> Self:
         """Start the servers and seed them. If anything fails, nothing is left running."""
@@ -299,10 +304,11 @@ class TwoSites(ABC, Generic[C]):
             self._report("the runners")
             self.runners = self._runners(images)
             self.runners.start()
+            self._name(seeded)
+            self._serve()
         except BaseException:
             self.stop()
             raise
-        self._name(seeded)
         self._watcher = threading.Thread(target=self._watch, name="outage-watcher", daemon=True)
         self._watcher.start()
         return self
@@ -314,6 +320,8 @@ class TwoSites(ABC, Generic[C]):
             self._watcher.join()
         if self.runners is not None:
             self.runners.stop()
+        if self.serving is not None:
+            self.serving.stop()
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda server: server.stop(), (self.primary, self.dr, self.cloud)))
 
@@ -357,6 +365,7 @@ class TwoSites(ABC, Generic[C]):
             log=str(self.directory / "sandbox.log"),
             kubernetes=self.kubernetes,
             canonical=self.options.canonical,
+            workload=self.workload,
         )
 
     @property
@@ -382,6 +391,24 @@ class TwoSites(ABC, Generic[C]):
         self.primary_role, self.dr_role = seeded.primary_role, seeded.dr_role
         self.backup_uri, self.instance_id = seeded.backup_uri, seeded.instance_id
 
+    def _serve(self) -> None:
+        """Let both sites serve, each as the identity that it publishes with, if the options have endpoints."""
+        if not self.options.endpoints:
+            return
+        from drfsm.sandbox.serving_sites import ServingSites
+
+        self._report("the sites' HTTPS servers")
+        place = self.directory / "serving"
+        place.mkdir(exist_ok=True)
+        users, owner = {"primary": self.primary_role, "dr": self.dr_role}, self.options.canonical
+        routing = self.options.endpoints
+        self.serving = ServingSites(
+            self.cloud, self.bucket, self.prefix, place, routing=routing, owner=owner, users=users
+        )
+        self.serving.start()
+        self.serving.declare(owner)
+        self.workload = str(self.serving.write_contract(self.options.contract))
+
     def _watch(self) -> None:
         """Make and end each cluster's outage as it is asked for; never end one that a test made."""
         clusters: dict[Site, Cluster] = {"primary": self.primary, "dr": self.dr}
@@ -390,6 +417,8 @@ class TwoSites(ABC, Generic[C]):
             for site, cluster in clusters.items():
                 out = self._has_outage(site)
                 if out != was[site]:
+                    if self.serving is not None:
+                        self.serving.set_outage(site, on=out)
                     cluster.outage(out)
                 was[site] = out
 
@@ -427,10 +456,15 @@ class RealSandbox(TwoSites["RealCluster"]):
 
 def serve(directory: Path, options: Options) -> None:
     """Host a sandbox until SIGTERM, as the background process."""
+    from drfsm.sandbox.executions import executions_of
+
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     chosen = RealSandbox if options.kubernetes == "real" else Sandbox
-    with chosen(directory, options, report=lambda step: _say(f"{STEP}{step}")) as sandbox:
+    with (
+        chosen(directory, options, report=lambda step: _say(f"{STEP}{step}")) as sandbox,
+        executions_of(sandbox.cloud),
+    ):
         _write(directory, sandbox.state)
         _say("ready")
         stop.wait()
@@ -481,7 +515,7 @@ def _clear(directory: Path) -> None:
     end_leftovers(directory)
     for name in ("sandbox.json", _OPTIONS):
         (directory / name).unlink(missing_ok=True)
-    for name in ("primary", "dr", "runners", "outages", "image"):
+    for name in ("primary", "dr", "runners", "outages", "image", "serving"):
         shutil.rmtree(directory / name, ignore_errors=True)
 
 

@@ -100,6 +100,7 @@ class Options:
     kubernetes: Kind = "emulated"  # or "real": built from Go modules, see drfsm/sandbox/controlplane
     canonical: Site = "dr"  # after a promote; "primary": before any disaster, DR stands by
     workload: str = ""  # the contract of another workload than the real one
+    endpoints: str = ""  # weighted, failover, health_check: both sites serve, and a name leads to one of them
 
     @property
     def contract(self) -> Workload:

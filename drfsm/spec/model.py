@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from drfsm.spec.graph import closure, onward
+from drfsm.spec.graph import Onward, closure, onward
 
 Required = Mapping[str, tuple[str, ...]]
 """Fact name -> the values that satisfy it."""
@@ -241,7 +241,7 @@ class MachineSpec:
     sha256: str = ""  # of the declaration's bytes
     source: str = ""  # the file's name, for messages
 
-    @property
+    @cached_property
     def states(self) -> tuple[str, ...]:
         """Every state, in the order in which the rows name them."""
         seen: dict[str, None] = {self.initial: None}
@@ -255,7 +255,7 @@ class MachineSpec:
         """Every trigger, in the order of the rows."""
         return tuple(dict.fromkeys(row.trigger for row in self.rows))
 
-    @property
+    @cached_property
     def undo_states(self) -> frozenset[str]:
         """The states in which a run undoes what it changed, newest first."""
         return frozenset(row.source for row in self.rows if row.foreach == "undo")
@@ -317,8 +317,12 @@ class MachineSpec:
 
     def depending_on(self, changed: set[str]) -> set[str]:
         """Return the facts that change with ``changed``, directly or through others, themselves included."""
-        changes = onward((on, fact.name) for fact in self.facts.values() for on in fact.depends)
-        return closure(changed, changes)
+        return closure(changed, self._changes)
+
+    @cached_property
+    def _changes(self) -> Onward:
+        """What changes at once with each fact."""
+        return onward((on, fact.name) for fact in self.facts.values() for on in fact.depends)
 
 
 def _number(number: int | str, inputs: Mapping[str, Any]) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from drfsm.claims import LARGEST_BYTES
+from drfsm.world.serving import HostedZones, Https, Names
 from drfsm.world.values import (
     AlarmChange,
     Blob,
@@ -291,6 +292,9 @@ class World:
     procedures: Procedures | None = None  # only where it may start another one
     registry: Registry | None = None
     pull_tokens: PullTokens | None = None  # only where a procedure may renew a pull Secret
+    zones: HostedZones | None = None  # these three only where the contract declares endpoints
+    names: Names | None = None
+    https: Https | None = None
 
     def site(self, name: str) -> Cluster:
         """Return the cluster of ``primary`` or ``dr``."""

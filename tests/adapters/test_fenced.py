@@ -11,7 +11,7 @@ from drfsm.world import World, ports
 
 WRITES = {
     "apply", "copy", "copy_many", "create", "delete", "delete_many", "patch", "presigned_url", "put", "write",
-    "terminate", "bring_up", "tear_down", "allow", "run",
+    "terminate", "bring_up", "tear_down", "allow", "run", "change", "send",
     "plan", "asked_again", "fetch_kubeconfig",  # they write files, or a record of what was asked
 }  # fmt: skip
 PARTS = {name: kind for name, kind in vars(ports).items() if getattr(kind, "_is_protocol", False)}

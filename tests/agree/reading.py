@@ -18,16 +18,17 @@ from drfsm.spec.model import FactSpec, MachineSpec
 from drfsm.world import World
 from tests.agree.cases import Case, Table
 from tests.agree.of_drill import OF_DRILL
+from tests.agree.of_endpoints import OF_ENDPOINTS
 from tests.agree.of_inputs import OF_INPUTS
 from tests.agree.of_receipt import OF_RECEIPT
 from tests.agree.of_sites import OF_SITES
 from tests.agree.of_store import OF_STORE
 from tests.agree.world import Place, place_for
 
-TABLES: Table = {**OF_INPUTS, **OF_SITES, **OF_STORE, **OF_DRILL, **OF_RECEIPT}
+TABLES: Table = {**OF_INPUTS, **OF_SITES, **OF_STORE, **OF_DRILL, **OF_RECEIPT, **OF_ENDPOINTS}
 PORTS = (
     "store", "primary", "dr", "identity", "infrastructure", "policy", "alarms", "provisioner", "procedures", "registry",
-    "pull_tokens",
+    "pull_tokens", "zones", "names", "https",
 )  # fmt: skip
 WITHOUT_A_CALL = ("name", "bucket", "kind", "now")  # a port answers these by itself
 

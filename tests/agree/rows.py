@@ -9,10 +9,12 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 
+from drfsm.dr import workload
 from drfsm.dr.procedures.bindings import binding
 from drfsm.engine import Binding, MemoryJournal, Run
 from drfsm.engine.log import RunLog
@@ -22,7 +24,7 @@ from drfsm.spec import MachineSpec, Row
 from drfsm.spec.model import FactSpec
 from drfsm.world import World
 from tests.agree.cutting import SITES, Line, Moment, Outcome, killed, world_on
-from tests.safety.world import Failback, _Hook
+from tests.safety.world import Failback, Site, _Hook
 
 Values = Mapping[str, str | None]
 Kind = tuple[str, tuple[tuple[str, str], ...]]
@@ -180,6 +182,12 @@ class Probe:
         with self.way(line) as world:
             run = self._run(row, Observer(self._log, self._bound, world), record)
             return killed(line, lambda: self._bound.action(self._kind(row)[0])(world, run))
+
+
+def served(site: Site) -> dict[str, str]:
+    """Return the inputs of a run whose workload serves: the sandbox's own contract."""
+    contract = workload.read(Path(site.sandbox.environment["WORKLOAD"]).read_bytes())
+    return {"workload": workload.canonical(contract), "endpoints": "asked"}
 
 
 def probed(run: Failback) -> Probe:

@@ -46,6 +46,15 @@ ASKED_IF_IT_ANSWERS: Mapping[tuple[str, str], tuple[set[str], str]] = {
     ("lasting_state", "store"): ({"not_required"}, "a forecast: where no state is required, it stops nothing"),
     ("image_fit", "registry"): ({"possible"}, "a registry may want a login: what can't be told is no failure"),
     ("site_baseline", "registry"): ({"fit", "not_ready", "unfit"}, "likewise: the rest of the site decides"),
+    **{
+        (f"{what}_serving", "https"): ({"fails"}, "a site that gives no answer does not serve")
+        for what in ("primary", "dr", "endpoint")
+    },
+    ("endpoint_replication", "https"): (
+        {"behind", "accepted"},
+        "likewise: nobody shows that the new owner has every write",
+    ),
+    ("endpoint_resolvers", "names"): ({"stale"}, "it is shown and guards nothing: nobody is led by a silent resolver"),
     ("image_drift", "registry"): ({"differs"}, "two names are different images, unless their registry tells otherwise"),
 }
 """(fact, port) -> the values that it may have though that port is silent, and why."""

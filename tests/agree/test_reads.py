@@ -29,6 +29,7 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "approved_by": ("bob",),
     "approved_at": ("2026-03-01T12:00:00+00:00",),
     "ticket": ("CHG-2",),
+    "missing_writes_accepted": ("an hour of writes is lost", ""),
     "confirm2": ("CONFIRM-another",),
 }
 
@@ -42,6 +43,7 @@ class Less:
 
 
 _LOST = "a site that was declared lost is not asked, so only what is wrong there is left out"
+_LOST_GATE = "a lost site's switch is not asked: the document counts, and a fence, or a risk by name, stands in for it"
 LESS_IS_ASKED: Mapping[str, Less] = {
     "clusters": Less({"distinct": ("same", "swapped")}, _LOST),
     "permissions": Less({"granted": ("missing",)}, _LOST),
@@ -51,6 +53,8 @@ LESS_IS_ASKED: Mapping[str, Less] = {
     "owner": Less(
         {"primary": ("other",), "dr": ("other",)}, "whose cluster a lost owner is can't be asked: its name counts"
     ),
+    "primary_gate": Less({"closed": ("open", "mixed")}, _LOST_GATE),
+    "dr_gate": Less({"closed": ("open", "mixed")}, _LOST_GATE),
     "cloud_access": Less(
         {"granted": ("missing",), "missing": ("granted",)},
         "a fence that is asked for later is looked at by the guards of its own row: *_fence_target",

@@ -13,7 +13,7 @@ from drfsm.engine.runner import new_run_id
 from drfsm.sandbox import Options, Sandbox
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from drfsm.sandbox.seed import NAMESPACE
-from tests.agree.rows import Kind, kinds_of, probed
+from tests.agree.rows import Kind, kinds_of, probed, served
 from tests.promote.world import SPEC, Promote, Ready, own, validated
 from tests.safety.test_validation import ECR_IMAGE, pulls_by_an_expired_token
 from tests.safety.world import Site
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ready]:
     """Start two sites before any disaster, with a validated run of DR beside."""
-    options = Options(bucket=f"agree-{uuid.uuid4().hex[:12]}", canonical="primary")
+    options = Options(bucket=f"agree-{uuid.uuid4().hex[:12]}", canonical="primary", endpoints="weighted")
     with pytest.MonkeyPatch.context() as patched, Sandbox(tmp_path_factory.mktemp("sandbox"), options) as sandbox:
         patched.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
         patched.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
@@ -50,10 +50,10 @@ def ready(kept: Ready) -> Iterator[Ready]:
 
 
 def test_a_promote_that_validates_by_itself(ready: Ready, tmp_path: Path, seen: set[Kind]) -> None:
-    """A new pull token, a second validation, an approval; the primary is fenced, DR's old fence is lifted."""
+    """A new pull token, a second validation, an approval; the primary is fenced, its users' name and writes move."""
     site, run_id = ready.site, new_run_id("promote")
     inputs = own(site, run_id, **ready.fence(), image_ref=ECR_IMAGE, allow_image_drift="yes",
-                 refresh_pull_secret="asked")  # fmt: skip
+                 refresh_pull_secret="asked", **served(site))  # fmt: skip
     run = Promote(site, tmp_path / "bundle", inputs, id=run_id)
     pulls_by_an_expired_token(site, "dr")
     probe = probed(run)
@@ -63,7 +63,10 @@ def test_a_promote_that_validates_by_itself(ready: Ready, tmp_path: Path, seen: 
     assert run.state.state == "validation_finished", run.words
     run.request("retry_validation")
     assert run.state.state == "dr_run_verified", run.words
+    run.stop_after("run_canary")
     run.approve()
+    assert run.state.state == "canary_tried", run.words
+    run.request("remove_canary")
     assert run.state.status == "complete", run.words
     seen |= probe.seen
     assert not probe.findings, "\n".join(probe.findings)
@@ -76,8 +79,9 @@ def gives_the_image(site: Site) -> None:
 
 
 def test_a_rehearsal(ready: Ready, tmp_path: Path, seen: set[Kind]) -> None:
-    """Below a drill's own prefix, by the receipt."""
-    run = Promote(ready.site, tmp_path / "bundle", ready.rehearsal("drill-20260227T002229Z-0f0f0f0f0f0f"))
+    """Below a drill's own prefix, by the receipt; the drill's own name is moved and led back."""
+    inputs = ready.rehearsal("drill-20260227T002229Z-0f0f0f0f0f0f", **served(ready.site))
+    run = Promote(ready.site, tmp_path / "bundle", inputs)
     probe = probed(run)
     run.start()
     assert run.state.status == "complete", run.words

@@ -32,6 +32,7 @@ from drfsm.spec.model import MachineSpec
 from drfsm.world import Kubeconfig, Machine, Manifest, Runner, Standing, World
 from drfsm.world.values import Change, Changes
 from tests.agree.parts import ACCOUNT, Account, Clock, Procedures, Provisioner, Site
+from tests.agree.serving import Https, Names, Zones
 from tests.dr.memory import NOW, MemoryPolicy, MemoryStore
 
 BUCKET, PREFIX = "bucket-1", "jobintel"
@@ -166,11 +167,12 @@ class Place:
 
 def place_for(machine: str, spec: MachineSpec) -> Place:
     """Return a machine's world, made anew: nothing of another case is in it."""
-    store, account = deepcopy(_seeded(machine)), Account()
+    store, account, zones = deepcopy(_seeded(machine)), Account(), Zones()
     cloud, procedures = cast("Any", account), cast("Any", Procedures())
     world = World(
         store=store, policy=MemoryPolicy(), identity=account, infrastructure=cloud, alarms=cloud, registry=account,
         pull_tokens=account, provisioner=cast("Any", Provisioner()), procedures=procedures,
+        zones=cast("Any", zones), names=Names(zones), https=cast("Any", Https()),
         **{site: cast("Any", Site(site, *deepcopy(_objects(machine, site)))) for site in ("primary", "dr")},
     )  # fmt: skip
     place = Place(machine, world, inputs_for(machine, spec))

@@ -185,6 +185,36 @@ def test_pointers_own_changes_the_ownership_object_only_with_a_token_and_a_reaso
     assert site.pointers() == before
 
 
+# --- endpoints --------------------------------------------------------------------------------------------
+
+
+def test_the_first_active_site_is_declared_once_with_a_token_and_a_reason(site: Site) -> None:
+    """Servers refuse every write until then; what is declared is for a procedure to move, and is not overwritten."""
+    bucket, key = ("--bucket", site.sandbox.bucket), f"{site.sandbox.prefix}/drfsm/active.json"
+    declare = ("endpoints", "declare", "primary", *bucket, "--reason", "it begins to serve")
+    none = site.run("endpoints", "show", *bucket)
+    assert none.code == 3
+    assert "drfsm endpoints declare primary" in none.out
+    assert site.run(*declare, "--confirm", "CONFIRM").code == 2
+    first = site.run(*declare, "--confirm", "CONFIRM-ACTIVE-primary", "--writes", "closed")
+    assert (first.code, first.out) == (
+        0, "primary is the active site, and takes no writes yet; before, none was declared\n"
+    ), first  # fmt: skip
+    assert site.run("endpoints", "show", *bucket).code == 11
+    body = site.body(key)
+    again = site.run("endpoints", "declare", "dr", *bucket, "--reason", "x", "--confirm", "CONFIRM-ACTIVE-dr")
+    assert again.code == 3
+    assert "primary is declared as the active site" in again.err
+    assert "drfsm promote" in again.err
+    assert site.body(key) == body
+    site.sandbox.cloud.client("s3").put_object(Bucket=site.sandbox.bucket, Key=key, Body=b"{")
+    assert "declare SITE" in site.run("endpoints", "show", *bucket).out
+    mended = site.run(*declare, "--confirm", "CONFIRM-ACTIVE-primary")
+    assert "primary is the active site, and takes writes; before, nobody could read" in mended.out
+    assert said(site, "endpoints", "show")["writes"] == "open"
+    site.sandbox.cloud.client("s3").delete_object(Bucket=site.sandbox.bucket, Key=key)
+
+
 # --- machine ----------------------------------------------------------------------------------------------
 
 

@@ -410,7 +410,7 @@ def _sound_world(spec: MachineSpec) -> dict[str, Any]:
         "primary_schedules": "on", "primary_publishing": "on", "dr_schedules": "on", "dr_publishing": "on",
         "primary_inflight": "no", "dr_inflight": "no", "divergence": "none", "validation_result": "succeeded",
         "validation_job": "absent", "artifacts": "absent", "soak_job": "absent", "soak_result": "passed",
-        "runners": "present", "sync": "pending",
+        "runners": "present", "sync": "pending", "users": "stay",
     }  # fmt: skip
 
 

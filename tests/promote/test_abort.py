@@ -24,6 +24,11 @@ ELSEWHERE = {
     "validation_due": "test_receipts.py: an abort takes its own validation away",
     "validation_started": "likewise",
     "validation_finished": "likewise",
+    "active_site_adopted": "tests/endpoints/test_procedures.py: an abort gives the gate back",
+    "endpoints_ready": "likewise",
+    "primary_gate_closed": "likewise",
+    "writes_refused": "likewise",
+    "writes_settled": "likewise",
 }
 
 

@@ -16,6 +16,7 @@ from attrs import define
 
 from drfsm.adapters.file_journal import LOG
 from drfsm.dr import workload
+from drfsm.dr.endpoints.declared import scope_of
 from drfsm.engine.runner import new_run_id
 from drfsm.journal import RunState, digest
 from drfsm.journal.mirror import home_of
@@ -86,8 +87,9 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
         "fence_primary_role": "",
         "fence_dr_role": "", "no_fence": "no", "reason": "", "adopt_ownership": "no", "resume_cronjobs": "",
         "refresh_pull_secret": "no",
+        "endpoints": scope_of(sandbox.options.contract),
         "image_ref": "", "allow_tag": "no", "allow_image_drift": "no",
-        "allow_degraded": "no", "gitops_paused": "no", "validation_env": "",
+        "allow_degraded": "no", "missing_writes_accepted": "", "gitops_paused": "no", "validation_env": "",
         "execution_id": "", "drain_timeout": 300, "validation_timeout": 900, "startup_timeout": 90,
         "expect_account": "", "endpoint_url": sandbox.cloud.endpoint, "region": "us-east-1",
         "kubeconfig_dr": str(sandbox.dr.kubeconfig), "kubeconfig_primary": str(sandbox.primary.kubeconfig),

@@ -23,6 +23,7 @@ from drfsm.adapters.file_journal import LOG, FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.s3_lease import S3Lease
 from drfsm.dr import workload
+from drfsm.dr.endpoints.declared import scope_of
 from drfsm.dr.procedures.bindings import binding
 from drfsm.dr.sites.preflight import PULL_SECRET_VERBS, VALIDATION_VERBS, VERBS
 from drfsm.dr.sites.schedules import EPOCH
@@ -493,6 +494,27 @@ class WatchedPolicy:
         self._run.meet("after", "policy", "write", "")
 
 
+class WatchedZones:
+    """Hosted zones as the run sees them: each batch may be met, and is kept: of records, or of a claim alone."""
+
+    def __init__(self, zones: Any, run: "Failback") -> None:
+        self._zones, self._run = zones, run
+
+    def __getattr__(self, name: str) -> Any:
+        """Pass everything else on."""
+        return getattr(self._zones, name)
+
+    def change(self, zone: str, changes: Any, comment: str) -> str:
+        """Make a batch."""
+        types = {change.record["Type"] for change in changes}
+        what = "records" if types - {"TXT"} else "claim"
+        self._run.meet("before", "zones", "change", what)
+        change_id = str(self._zones.change(zone, changes, comment))
+        self._run.batches.append(what)
+        self._run.meet("after", "zones", "change", what)
+        return change_id
+
+
 class WatchedStore:
     """A store as the run sees it: conditional writes may be met by a deed, before and after."""
 
@@ -567,6 +589,7 @@ class Failback:
     take_over: str = ""
     clock: Clock = field(factory=Clock)
     said: list[str] = field(factory=list)
+    batches: list[str] = field(factory=list)  # the zone's changes that were made: of records, or of a claim alone
     asked: set[tuple[str, str, str, str]] = field(factory=set)
     state: RunState = field(factory=RunState)
     records: tuple[Record, ...] = ()
@@ -717,6 +740,7 @@ class Failback:
             "dr": Watched("dr", real.dr, self),
             "store": WatchedStore(real.store, self),
             "policy": WatchedPolicy(real.policy, self),
+            "zones": WatchedZones(real.zones, self),
         }
         return fenced(evolve(real, **watched), lease), lease
 
@@ -789,8 +813,9 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
         "primary_run_id": datetime.now(UTC).isoformat(timespec="microseconds"), "candidate": "local",
         "provider": "openai", "profile": "cs", "image_ref": "", "allow_tag": "no", "cronjob": "",
         "configmap": CONFIGMAP, "cronjob_selector": "", "resume_cronjobs": "", "allow_image_drift": "no",
-        "allow_degraded": "no",
+        "allow_degraded": "no", "missing_writes_accepted": "",
         "gitops_paused": "no", "refresh_pull_secret": "no",
+        "endpoints": scope_of(sandbox.options.contract),
         "adopt_ownership": "no",
         "primary_pod_answered_for": "",
         "startup_timeout": 90,

@@ -108,9 +108,22 @@ def dr_stands_by(spec: MachineSpec) -> Breaks:
     """Find steps that would go on beside a DR that woke."""
     asks = [row for row in by_runner(spec) if row.source not in ("start", "validation_started", "dr_publish_enabled",
                                                                  "dr_scheduled")]  # fmt: skip
-    asks = [row for row in asks if row.source not in spec.undo_states]
+    asks = [row for row in asks if row.source not in spec.undo_states | {"rehearsal_failing", "rehearsal_aborting"}]
     yield from lacking(asks, "dr_is_quiet")
     yield from lacking((row for row in asks if row.trigger != "refresh_pull_secret"), "dr_is_drained")
+
+
+@claim("Who takes over has every write, or a person goes on without; the gate is looked at again before each switch",
+       "failback", "promote")  # fmt: skip
+def no_write_is_lost(spec: MachineSpec) -> Breaks:
+    """Find steps that would go on though the old site takes writes, or the new one lacks some."""
+    rows = [row for row in by_runner(spec) if "drill" not in row.when.get("target", ()) and "rehears" not in row.source]
+    yield from lacking(
+        (row for row in rows if row.trigger in ("confirm_writes_settled", "confirm_endpoints_seen")),
+        "writes_are_replicated",
+    )
+    switches = ("switch_provider_pointers", "switch_global_pointer", "hand_over_ownership")
+    yield from lacking((row for row in rows if row.trigger in switches), "users_cannot_write")
 
 
 @claim("From the primary's drain to the end every step asks whether the primary is still stopped", "promote")
@@ -244,6 +257,15 @@ DOES: Mapping[str, Mapping[str, str]] = {
     "run_promotion": {"promotion_run": "present"},
     "finish_promotion": {"promotion": "complete"},
     "tear_down_runner": {"runner": "absent"},
+    "adopt_active_site": {"active_site": "old"},
+    "await_endpoints_insync": {"endpoint_insync": "yes"},
+    "lower_endpoint_ttl": {"endpoint_ttl": "low"},
+    "close_source_gate": {"GIVER_gate": "closed"},
+    "declare_active_site": {"active_site": "new"},
+    "move_endpoints": {"endpoint_site": "new"},
+    "return_endpoints": {"endpoint_site": "old"},
+    "open_target_gate": {"TAKER_gate": "open"},
+    "remove_canary": {"canary": "clean"},
 }
 WHEN_CANONICAL = {"pointer_owner": "dr", "site_ownership": "canonical"}
 
@@ -254,7 +276,8 @@ def does_what_it_does(spec: MachineSpec) -> Breaks:
     taker, giver = OF_SITE[spec.name]
     for row in (row for row in spec.rows if row.sets):
         due = {
-            fact: {"TAKER": taker, "GIVER": giver}.get(value, value) for fact, value in DOES[row.action or ""].items()
+            fact.replace("TAKER", taker).replace("GIVER", giver): {"TAKER": taker, "GIVER": giver}.get(value, value)
+            for fact, value in DOES[row.action or ""].items()
         }
         due |= WHEN_CANONICAL if row.source == "canonical_promotion_started" else {}
         if dict(row.sets) != due:
@@ -263,9 +286,9 @@ def does_what_it_does(spec: MachineSpec) -> Breaks:
 
 UNDONE = {
     "failback": {"suspend_dr_schedules", "silence_dr", "raise_dr_fence", "start_validation", "publish_artifacts",
-                 "enable_primary_publishing", "move_provider_pointers"},
+                 "enable_primary_publishing", "move_provider_pointers", "lower_endpoint_ttl", "close_source_gate"},
     "promote": {"raise_primary_fence", "suspend_primary_schedules", "silence_primary", "start_validation",
-                "publish_artifacts", "move_provider_pointers"},
+                "publish_artifacts", "move_provider_pointers", "close_source_gate"},
     "drill": set(),
 }  # fmt: skip
 UNCONDITIONAL = {"raise_primary_fence", "raise_dr_fence", "start_validation", "publish_artifacts"}

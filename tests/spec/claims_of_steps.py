@@ -134,9 +134,9 @@ def fails_to_the_teardown(spec: MachineSpec) -> Breaks:
 def rehearsal_fails(spec: MachineSpec) -> Breaks:
     """Find states of a rehearsal in which a failure would hold the drill."""
     rehearsing = after(spec, "bypass_approval") | {"rehearsal_verified", "dr_validated"}
-    for state in sorted(rehearsing - set(spec.finals)):
+    for state in sorted(rehearsing - set(spec.finals) - {"rehearsal_failing", "rehearsal_aborting"}):
         rows = [row for row in spec.rows if row.source == state and row.by is By.FAILURE]
-        if not any(row.to == "rehearsal_failed" for row in rows):
+        if not any(row.to in ("rehearsal_failed", "rehearsal_failing") for row in rows):  # the name is led back first
             yield f"a failure in {state} does not end the rehearsal"
 
 
@@ -174,9 +174,11 @@ BY_COMMAND = {
 A_PERSONS = {
     "failback": {"accept_newer_run", "mend_pointers", "ask_dr_fence", "declare_dr_lost", "answer_for_primary_pod",
                  "skip_sync", "skip_restore_check", "accept_degraded_primary", "retry_validation", "renew_pull_secret",
-                 "accept_divergence", "keep_dr_run", "retry_soak", "skip_soak", "skip_teardown", "abort", "waive_undo"},
+                 "accept_divergence", "keep_dr_run", "retry_soak", "skip_soak", "skip_teardown", "abort", "waive_undo",
+                 "skip_cache_wait", "remove_canary", "accept_missing_writes"},
     "promote": {"approve", "decline", "declare_primary_lost", "declare_primary_lost_unfenced", "renew_pull_secret",
-                "accept_degraded_dr", "retry_validation", "abort", "waive_undo"},
+                "accept_degraded_dr", "retry_validation", "abort", "waive_undo", "remove_canary",
+                "accept_missing_writes"},
     "drill": {"abort", "keep_site"},
 }  # fmt: skip
 

@@ -37,8 +37,17 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "approval_expires": 24,
         "approval_distinct": "no",
         "allow_degraded": "no",
+        "endpoints": "none",
+        "missing_writes_accepted": "",
     },
-    "failback": {"refresh_pull_secret": "no", "workload": "", "comparison_profile": "", "allow_degraded": "no"},
+    "failback": {
+        "refresh_pull_secret": "no",
+        "workload": "",
+        "comparison_profile": "",
+        "allow_degraded": "no",
+        "endpoints": "none",
+        "missing_writes_accepted": "",
+    },
 }
 """Machine -> input -> its value in a run whose declaration does not name it: so that nothing changes for that run."""
 

@@ -10,6 +10,7 @@ from shlex import quote
 from typing import Any
 from uuid import uuid4
 
+from drfsm.dr.endpoints import declared
 from drfsm.dr.terms import terms_of
 from drfsm.dr.validation import receipt as validation_receipt
 from drfsm.engine import Act, Fact, Run
@@ -57,7 +58,9 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "approval_expires": str(given("approval_expires") or "24"),
         "approval_distinct": str(given("approval_distinct") or "no"),
         "adopt_ownership": "no", "allow_image_drift": "no", "allow_degraded": "no",
+        "missing_writes_accepted": "",
         "gitops_paused": "no",
+        "endpoints": declared.scope_of(terms.workload, rehearsal=not canonical),
         "execution_id": "", "drain_timeout": "300",
         "kubeconfig_dr": str(given("kubeconfig_dr")),
     }  # fmt: skip

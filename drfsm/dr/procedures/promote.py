@@ -3,6 +3,7 @@
 A room that a failback shares has what only one of the two needs under names of their own (``PROMOTE``).
 """
 
+from drfsm.dr import endpoints
 from drfsm.dr.artifacts import publish as publish_artifacts
 from drfsm.dr.pointers import ownership, pointers
 from drfsm.dr.procedures import approval, approver, rehearsal
@@ -11,6 +12,7 @@ from drfsm.dr.validation import job as validation_job
 from drfsm.dr.validation import receipt as validation_receipt
 from drfsm.engine import Act, Binding, Fact
 
+_TTL = ("lower_endpoint_ttl", "restore_endpoint_ttl")  # a promote has no time for a low one to pass
 FACTS: dict[str, Fact] = {
     **approval.FACTS,
     **approver.FACTS,
@@ -34,6 +36,7 @@ FACTS: dict[str, Fact] = {
     **pointers.PROMOTE,
     **pull_secret.FACTS,
     **architecture.FACTS,
+    **{name: fact for name, fact in endpoints.FACTS.items() if name != "primary_serving"},
 }
 ACTIONS: dict[str, Act] = {
     **rehearsal.ACTIONS,
@@ -46,11 +49,15 @@ ACTIONS: dict[str, Act] = {
     "adopt_ownership": ownership.ACTIONS["adopt_ownership"],
     **{name: fence.ACTIONS[name] for name in ("raise_primary_fence", "lift_primary_fence", "lift_dr_fence")},
     **{name: act for name, act in pointers.ACTIONS.items() if name != "complete_pointer_set"},
+    **{name: act for name, act in endpoints.ACTIONS.items() if name not in _TTL},
 }
 
 
 ROOMS = (rehearsal, schedules, publishing, validation_job, publish_artifacts, pull_secret, ownership, fence, pointers)
-LATE = {name: late for room in ROOMS for name, late in room.LATE.items() if name in ACTIONS}
+LATE = {
+    **{name: late for room in ROOMS for name, late in room.LATE.items() if name in ACTIONS},
+    **{name: late for name, late in endpoints.LATE.items() if name in ACTIONS},
+}
 
 
 def binding() -> Binding:

@@ -68,10 +68,13 @@ def statement(site: str, bucket: str, layout: Layout, role: str) -> Statement:
 
     DR's fence covers what a validation publishes too: a primary that publishes with the same identity is
     found when it is validated, not when it is alone. The primary's does not: it is up while it is validated.
+    Where the contract has ``writes``, it covers the keys that a serving site writes to as well.
     """
     bucket_arn = f"arn:{_partition(role)}:s3:::{bucket}"
     older = _until_0_3(site, bucket, layout, role)
-    return {**older, "Action": list(DENIED), "Resource": [*older["Resource"], bucket_arn]}
+    writes = layout.workload.writes
+    served = [f"{bucket_arn}/{layout.prefix}/{folder}/*" for folder in (writes.keys if writes else ())]
+    return {**older, "Action": list(DENIED), "Resource": [*older["Resource"], *served, bucket_arn]}
 
 
 def _until_0_3(site: str, bucket: str, layout: Layout, role: str) -> Statement:

@@ -9,16 +9,16 @@ for what a run recorded, and by the sandbox.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from attrs import asdict
 
-from drfsm.claims import GRAMMAR, bounded, is_name
+from drfsm.dr.workload import declare_serving
+from drfsm.dr.workload.kinds import LINE, grammar, own_folder, own_folders, table, template
 from drfsm.dr.workload.model import (
     NAME,
     PRIMARY_FIELDS,
@@ -33,147 +33,26 @@ from drfsm.dr.workload.model import (
     Report,
     RunIds,
     Runners,
-    Switches,
     Variables,
     Workload,
 )
-from drfsm.dr.workload.templates import folder_of_each, may_be_one
+from drfsm.dr.workload.switches import Switches
+from drfsm.dr.workload.templates import may_be_one
 from drfsm.errors import DeclarationFault
-from drfsm.spec.words import FLAG, Block, Faults, Form, Key, Kind, Word, block, choice, compose, listing
+from drfsm.spec.words import FLAG, Block, Faults, Form, Key, block, choice, compose, listing
 
 _HERE = Path(__file__).resolve().parent
 SHIPPED = _HERE / "jobintel.yaml"
 _WAY = "docs/workload.md says what a contract can say"
-RESERVED = ("drfsm", "validations", "drills", "backups", "control-plane")
-"""First folders below the prefix that are drfsm's, or the control plane's: no key of the workload's may lie there."""
-_SAMPLE = "x1"
 _FORM = Form("the contract", "a contract needs three levels", "start with `workload: NAME`")
-
-
-# --- kinds of words --------------------------------------------------------------------------------------
-
-
-def _grammar(name: str) -> Kind:
-    """Return the kind of a name of claims.GRAMMAR."""
-    pattern, longest, words = GRAMMAR[name]
-
-    def read(node: yaml.Node, faults: Faults, called: str) -> Word | None:
-        word = _line_of_text(node, faults, called)
-        if word is None or is_name(name, str(word)):
-            return word
-        faults.add(word.line, f"{called} {bounded(word, 100)!r} is no name of a {name}", f"write {words}")
-        return None
-
-    return Kind(read, {"type": ["string", "number"], "pattern": f"^({pattern.pattern})$", "maxLength": longest})
-
-
-def _line_of_text(node: yaml.Node, faults: Faults, called: str) -> Word | None:
-    line = node.start_mark.line + 1
-    if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
-        faults.add(line, f"{called} is no text", "write it, or leave the key out")
-    elif len(node.value) > _LONGEST or not node.value.isprintable():
-        faults.add(line, f"{called} is no line of at most {_LONGEST} characters", "write one line")
-    else:
-        return Word(node.value.strip(), line)
-    return None
-
-
-_LONGEST = 500
-_LINE = Kind(_line_of_text, {"type": ["string", "number", "boolean"], "maxLength": _LONGEST})
-
-
-def _template(
-    kind: str,
-    required: Iterable[str] = (),
-    optional: Iterable[str] = (),
-    *,
-    check: Callable[[str], str] = lambda _: "",
-    root: str = "",
-) -> Kind:
-    """Return the kind of a template that is a name of ``kind`` once its placeholders are put in.
-
-    ``check`` returns what is wrong with a template all the same, "" for nothing. ``root``: what may stand before it.
-    """
-    needed, allowed = tuple(required), (*required, *optional)
-
-    def read(node: yaml.Node, faults: Faults, called: str) -> Word | None:
-        word = _line_of_text(node, faults, called)
-        if word is None:
-            return None
-        sample, missing = word.removeprefix(root), [name for name in needed if f"{{{name}}}" not in word]
-        for name in allowed:
-            sample = sample.replace(f"{{{name}}}", _SAMPLE)
-        if missing:
-            faults.add(word.line, f"{called} {str(word)!r} lacks {{{missing[0]}}}", "say where it goes")
-        elif not is_name(kind, sample):
-            known = ", ".join(f"{{{name}}}" for name in allowed) or "none"
-            faults.add(
-                word.line,
-                f"{called} {bounded(word, 100)!r} is no {_IN_WORDS.get(kind, kind)}",
-                f"write {GRAMMAR[kind][2]}; placeholders: {known}",
-            )
-        elif why := check(str(word)):
-            faults.add(word.line, f"{called} {str(word)!r} {why}", _ELSEWHERE)
-        else:
-            return word
-        return None
-
-    return Kind(read, {"type": "string", "maxLength": _LONGEST})
-
-
-_IN_WORDS = {"prefix": "path below the prefix"}
-_ELSEWHERE = "name another folder below the prefix"
-
-
-def _own_folder(text: str) -> str:
-    """Return why a template may not be a folder of the workload's; "" where it may."""
-    first = text.partition("/")[0]
-    if "{" in first:
-        return "begins with a placeholder, so it could be any folder"
-    return f"lies in {first}/, which is not the workload's" if first in RESERVED else ""
-
-
-def _own_folders(text: str) -> str:
-    """Return why a template can't be the folder of a pair; "" where it can."""
-    if folder_of_each(text, ("provider", "profile")):
-        return ""
-    return "doesn't have {provider} and {profile} once each, in folders of their own: two pairs could have one folder"
-
-
-def _table(key: str, value: Kind) -> Kind:
-    """Return the kind of a mapping from names of a grammar to things of one kind."""
-    name = _grammar(key)
-
-    def read(node: yaml.Node, faults: Faults, called: str) -> dict[str, str] | None:
-        if not isinstance(node, yaml.MappingNode) or not node.value:
-            faults.add(node.start_mark.line + 1, f"{called} is no mapping", "write {name: value}")
-            return None
-        pairs: dict[str, str] = {}
-        for key_node, value_node in node.value:
-            key = name.read(key_node, faults, f"a key of {called}")
-            if key is not None and key in pairs:
-                faults.add(key.line, f"{key} is in {called} twice", "remove one")
-            elif key is not None and (word := value.read(value_node, faults, str(key))) is not None:
-                pairs[str(key)] = str(word)
-        return pairs
-
-    return Kind(
-        read,
-        {
-            "type": "object",
-            "minProperties": 1,
-            "propertyNames": {"pattern": name.schema["pattern"]},
-            "additionalProperties": value.schema,
-        },
-    )
 
 
 # --- the format ------------------------------------------------------------------------------------------
 
-_VARIABLE, _FIELD, _FIELD_NAME = _grammar("variable"), _grammar("field"), _grammar("field name")
-_FILE = _template("prefix", (), ("provider", "profile"))
-_SETTINGS = _table("variable", _LINE)
-_KUBERNETES = _grammar("Kubernetes name")
+_VARIABLE, _FIELD, _FIELD_NAME = grammar("variable"), grammar("field"), grammar("field name")
+_FILE = template("prefix", (), ("provider", "profile"))
+_SETTINGS = table("variable", LINE)
+_KUBERNETES = grammar("Kubernetes name")
 _PARTS: Mapping[str, Mapping[str, Key]] = {
     "switches": {
         "on": Key(_SETTINGS, required=True),
@@ -187,12 +66,12 @@ _PARTS: Mapping[str, Mapping[str, Key]] = {
         "validation": Key(_SETTINGS),
         "reserved": Key(listing(_VARIABLE)),
     },
-    "defaults": {name: Key(_grammar(name)) for name in ("prefix", "candidate", "provider", "profile")},
+    "defaults": {name: Key(grammar(name)) for name in ("prefix", "candidate", "provider", "profile")},
     "keys": {
-        "runs": Key(_template("prefix", ("run_id",), check=_own_folder)),
-        "latest": Key(_template("prefix", check=_own_folder)),
-        "candidates": Key(_template("prefix", ("candidate",), check=_own_folder)),
-        "pair": Key(_template("prefix", ("provider", "profile"), check=_own_folders)),
+        "runs": Key(template("prefix", ("run_id",), check=own_folder)),
+        "latest": Key(template("prefix", check=own_folder)),
+        "candidates": Key(template("prefix", ("candidate",), check=own_folder)),
+        "pair": Key(template("prefix", ("provider", "profile"), check=own_folders)),
     },
     "files": {
         "required": Key(listing(_FILE)),
@@ -201,44 +80,45 @@ _PARTS: Mapping[str, Mapping[str, Key]] = {
         "marker": Key(_FILE),
     },
     "pointers": {
-        "name": Key(_grammar("file")),
-        "home": Key(_template("prefix", ("candidate",), check=_own_folder)),
-        "older": Key(_template("prefix", check=_own_folder)),
+        "name": Key(grammar("file")),
+        "home": Key(template("prefix", ("candidate",), check=own_folder)),
+        "older": Key(template("prefix", check=own_folder)),
         "fields": Key(block({name: Key(_FIELD_NAME) for name in PRIMARY_FIELDS}, "fields")),
     },
     "report": {
-        "key": Key(_grammar("prefix")),
+        "key": Key(grammar("prefix")),
         "required": Key(FLAG),
         "artifacts": Key(_FIELD),
-        "path": Key(_template("prefix", (), ("provider", "profile", "basename", "path"))),
+        "path": Key(template("prefix", (), ("provider", "profile", "basename", "path"))),
         "run_id": Key(_FIELD),
         "ended_at": Key(_FIELD),
-        "succeeded": Key(_table("field", _LINE)),
+        "succeeded": Key(table("field", LINE)),
     },
-    "run_ids": {"form": Key(choice(TIME, NAME)), "prefix": Key(_grammar("workload run")), "marker": Key(_LINE)},
+    "run_ids": {"form": Key(choice(TIME, NAME)), "prefix": Key(grammar("workload run")), "marker": Key(LINE)},
     "kubernetes": {
-        "namespace": Key(_grammar("label value")),
+        "namespace": Key(grammar("label value")),
         **{name: Key(_KUBERNETES) for name in ("cronjob", "configmap", "deployment", "secret", "service_account")},
-        "control_plane": Key(_template("Kubernetes name", ("section",))),
-        "labels": Key(_table("label", _grammar("label value"))),
+        "control_plane": Key(template("Kubernetes name", ("section",))),
+        "labels": Key(table("label", grammar("label value"))),
     },
     "runners": {
-        "name": Key(_grammar("label value")),
-        "tags": Key(_table("label", _grammar("label value"))),
-        "template": Key(_grammar("label value")),
-        "kubeconfig_parameter": Key(_template("prefix", ("instance",), root="/")),
+        "name": Key(grammar("label value")),
+        "tags": Key(table("label", grammar("label value"))),
+        "template": Key(grammar("label value")),
+        "kubeconfig_parameter": Key(template("prefix", ("instance",), root="/")),
     },
 }
 _CONTRACT = block(
     {
-        "workload": Key(_grammar("workload"), required=True),
-        "because": Key(_LINE),
+        "workload": Key(grammar("workload"), required=True),
+        "because": Key(LINE),
         **{
             name: Key(block(keys, name), required=name in ("switches", "variables", "files"))
             for name, keys in _PARTS.items()
         },
         "comparison": Key(choice(RANKED, VALUES)),
-        "unchanged": Key(_LINE),
+        "unchanged": Key(LINE),
+        **declare_serving.KEYS,
     },
     "a contract",
 )
@@ -309,6 +189,8 @@ def _built(found: Block) -> Workload:
             | parts["runners"]
         ),
         unchanged=str(found.get("unchanged", "")),
+        endpoints=declare_serving.endpoints(_plain(found.get("endpoints", {}))),
+        writes=declare_serving.writes(_plain(found["writes"])) if "writes" in found else None,
     )
 
 
@@ -356,12 +238,13 @@ def _check(contract: Workload, found: Block, faults: Faults) -> None:
     files, line = contract.files, found.at("files")
     if not files.latest:
         faults.add(line, "no file is required, and none is in latest", "name what a run must have")
-    for template in files.latest:
-        if template not in files.known:
-            faults.add(line, f"latest has {template}, which is no file of a run", "name it under required or optional")
+    for place in files.latest:
+        if place not in files.known:
+            faults.add(line, f"latest has {place}, which is no file of a run", "name it under required or optional")
     if files.latest and files.marker not in files.latest:
         faults.add(line, f"the marker {files.marker} is not in latest", "name a file of latest")
     _check_places(contract, found, faults)
+    declare_serving.check(contract, found, faults)
     if len(set(contract.pointers.fields.values())) != len(PRIMARY_FIELDS):
         faults.add(found.at("pointers"), "two fields of a pointer have one name", "give each its own")
 
@@ -377,9 +260,9 @@ def _check_places(contract: Workload, found: Block, faults: Faults) -> None:
             faults.add(found.at("files"), what, "tell them apart by a word")
     if report is None:
         return
-    for template in dict.fromkeys(files.known):
-        if may_be_one(f"{contract.keys.pair}/{template}", report.key):
-            faults.add(found.at("report"), f"its key {report.key} may be a run's {template}", "give it one of its own")
+    for place in dict.fromkeys(files.known):
+        if may_be_one(f"{contract.keys.pair}/{place}", report.key):
+            faults.add(found.at("report"), f"its key {report.key} may be a run's {place}", "give it one of its own")
 
 
 def _check_variables(contract: Workload, found: Block, faults: Faults) -> None:
@@ -401,7 +284,7 @@ def _check_folders(contract: Workload, found: Block, faults: Faults) -> None:
     folders = {"runs": keys.runs, "latest": keys.latest, "candidates": keys.candidates, "pointers": pointers.home}
     if pointers.older:
         folders["older pointers"] = pointers.older
-    fixed = {name: f"{fixed_part(template)}/" for name, template in folders.items()}
+    fixed = {name: f"{fixed_part(folder)}/" for name, folder in folders.items()}
     for one, here in fixed.items():
         for other, there in fixed.items():
             both_pointers = "pointers" in one and "pointers" in other

@@ -13,6 +13,8 @@ from typing import Any
 from attrs import field, frozen
 
 from drfsm import claims
+from drfsm.dr.workload.serving import Endpoint, Writes
+from drfsm.dr.workload.switches import Switches
 
 Pair = tuple[str, str]
 """(provider, profile)"""
@@ -21,46 +23,6 @@ PRIMARY_FIELDS = ("run_id", "run_path", "ended_at", "provider_profiles")
 """The fields of a pointer that drfsm reads and writes, by the names that drfsm has for them."""
 TIME, NAME = "time", "name"
 RANKED, VALUES = "ranked", "values"
-_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-
-
-@frozen
-class Switches:
-    """The variables in the site's ConfigMap that decide whether a Job publishes: name -> value, on and off.
-
-    That publishing is off is what a freeze relies on, so a value that the contract doesn't know is neither on nor off.
-    """
-
-    on: Mapping[str, str]
-    off: Mapping[str, str]
-    otherwise: str = ""  # "no": the workload reads whatever isn't yes as no
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return the variables' names, in the contract's order."""
-        return tuple(self.on)
-
-    def position(self, values: Mapping[str, Any]) -> str:
-        """Say what these values amount to: ``on``, ``off`` or ``mixed``, which nobody knows.
-
-        Where a switch's words are a yes and a no, every spelling of these counts, and one that isn't set (None) or is
-        empty is no. Any other switch counts by its own two words only.
-        """
-        positions = {self.position_of(name, values.get(name)) for name in self.on}
-        return positions.pop() if len(positions) == 1 else "mixed"
-
-    def position_of(self, name: str, value: object) -> str:
-        """Say what one variable's value amounts to."""
-        on, off, meant = (_meaning(text) for text in (self.on[name], self.off[name], value))
-        if {on, off} == {True, False} and (meant == "" or (self.otherwise and not isinstance(meant, bool))):
-            meant = False
-        return "on" if meant == on else "off" if meant == off else "mixed"
-
-
-def _meaning(value: object) -> bool | str:
-    """Return a yes or a no, in any spelling; else the word as it stands, "" for nothing."""
-    text = str(value or "").strip()
-    return True if text.lower() in _YES else False if text.lower() in _NO else text
 
 
 @frozen
@@ -254,6 +216,8 @@ class Workload:
     kubernetes: Kubernetes
     runners: Runners
     unchanged: str = ""  # what a line of the log holds that says that there was nothing new; "": no line does
+    endpoints: Mapping[str, Endpoint] = field(factory=dict)  # by their names; none: batch mode
+    writes: Writes | None = None  # where an endpoint takes writes
 
     def says_unchanged(self, lines: Iterable[str]) -> bool:
         """Return whether a log says that the run found nothing new, so that it published nothing."""

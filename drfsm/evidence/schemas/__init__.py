@@ -9,6 +9,7 @@ the files, as everybody else does. (The schema of a journal's record belongs to 
 from collections.abc import Mapping
 
 from drfsm.evidence.schemas import of_the_store, verbs
+from drfsm.evidence.schemas.dashboard import DASHBOARD
 from drfsm.evidence.schemas.doctor import DOCTOR
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
 from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
@@ -34,6 +35,7 @@ RECEIPTS = (
     LIST,
     REPLAY,
     PLAN,
+    DASHBOARD,
     DOCTOR,
     *of_the_store.ALL,
     *verbs.OFFLINE,

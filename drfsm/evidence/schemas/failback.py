@@ -65,6 +65,13 @@ _SINCE_0_4_0: Fields = {
 _SINCE_0_5_0: Fields = {
     "caller": about("The ARN of the credentials that the run worked with, as the cloud reports it") | WORDS_OR_WHY,
 }
+_SINCE_0_6_0: Fields = {
+    "active_site": about("The active-site document as this run declared it") | FACTS_OR_WHY,
+    "endpoints": about("Where the endpoints' names lead, by their records, after the move") | FACTS_OR_WHY,
+    "writes_closed_at": about("When the old site was told to take no more writes") | TIME_OR_WHY,
+    "endpoints_moved_at": about("When the names were moved") | TIME_OR_WHY,
+    "writes_opened_at": about("When the new site was told to take writes") | TIME_OR_WHY,
+}
 _COMPLETE = (
     "caller",
     "freeze_started_at",
@@ -81,7 +88,7 @@ FAILBACK = summary(
     inputs=("bucket", "prefix", "dr_run_id", "primary_run_id"),
     receipt=receipt_of(
         "The machine's own receipt table (the minimum failback receipt fields)",
-        having(_RECEIPT, optional={**_SINCE_0_3_0, **_SINCE_0_4_0, **_SINCE_0_5_0}),
+        having(_RECEIPT, optional={**_SINCE_0_3_0, **_SINCE_0_4_0, **_SINCE_0_5_0, **_SINCE_0_6_0}),
     ),
     rules=(when({"status": const("complete")}, known(*_COMPLETE)),),
 )

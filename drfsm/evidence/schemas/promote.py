@@ -71,6 +71,13 @@ _SINCE_0_2_0: Fields = {
 _SINCE_0_5_0: Fields = {
     "caller": about("The ARN of the credentials that the run worked with, as the cloud reports it") | WORDS_OR_WHY,
 }
+_SINCE_0_6_0: Fields = {
+    "active_site": about("The active-site document as this run declared it") | FACTS_OR_WHY,
+    "endpoints": about("Where the endpoints' names lead, by their records, after the move") | FACTS_OR_WHY,
+    "writes_closed_at": about("When the old site was told to take no more writes") | TIME_OR_WHY,
+    "endpoints_moved_at": about("When the names were moved") | TIME_OR_WHY,
+    "writes_opened_at": about("When the new site was told to take writes") | TIME_OR_WHY,
+}
 _SWITCHED = (
     "caller",
     "execution_id",
@@ -103,7 +110,7 @@ PROMOTE = summary(
     receipt=receipt_of(
         "The machine's own receipt table: the minimum promote receipt fields, and what proves them",
         about("Runs that 0.1.0 began have no approver, two_people, shown_plan, declined_at and declined_by")
-        | having(_RECEIPT, optional={**_SINCE_0_2_0, **_SINCE_0_5_0}),
+        | having(_RECEIPT, optional={**_SINCE_0_2_0, **_SINCE_0_5_0, **_SINCE_0_6_0}),
     ),
     rules=(
         when({"status": const("complete"), "state": const("complete")}, known(*_APPROVED, *_SWITCHED)),

@@ -1,6 +1,7 @@
 """A certificate authority, and the certificate of one server: elliptic curves, made in a millisecond."""
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,8 +23,13 @@ class Certificates:
     chain: Path
 
 
-def issue(name: str, directory: Path, host: str = "127.0.0.1", server: str = "apiserver") -> Certificates:
-    """Make a CA and a server certificate, in ``directory/<server>.pem``, which only its owner may read."""
+def issue(
+    name: str, directory: Path, host: str = "127.0.0.1", server: str = "apiserver", names: Sequence[str] = ()
+) -> Certificates:
+    """Make a CA and a server certificate, in ``directory/<server>.pem``, which only its owner may read.
+
+    It is for ``localhost``, the address ``host``, and these names.
+    """
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = _named(f"drfsm sandbox {name}")
     own_key_usage = x509.KeyUsage(
@@ -45,7 +51,10 @@ def issue(name: str, directory: Path, host: str = "127.0.0.1", server: str = "ap
         .add_extension(key_identifier, critical=False)
         .sign(authority_key, hashes.SHA256())
     )
-    alternatives = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(host))]
+    alternatives = [
+        *(x509.DNSName(known) for known in ("localhost", *names)),
+        x509.IPAddress(ipaddress.ip_address(host)),
+    ]
     certificate = (
         _draft(_named(server), issuer, server_key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -122,15 +122,13 @@ class Backward:
 
     def helped(self, state: str, cubes: Iterable[Cube]) -> Iterator[Cube]:
         """Yield these worlds, and those from which the world, or people who mend it, leads into one of them."""
-        todo = list(cubes)
-        known = set(map(_hashed, todo))
-        while todo:
-            cube = todo.pop()
-            yield cube
-            for before in self._before_world(state, cube):
-                if _hashed(before) not in known:
-                    known.add(_hashed(before))
-                    todo.append(before)
+        known = new = simplified(cubes, self.ranges)
+        while new:  # joined after each round: the combinations of what can be mended by itself are too many
+            before = [more for cube in new for more in self._before_world(state, cube)]
+            joined = simplified([*known, *before], self.ranges)
+            earlier = set(map(_hashed, known))
+            known, new = joined, tuple(cube for cube in joined if _hashed(cube) not in earlier)
+        yield from known
 
     def goes_on(self, number: int) -> tuple[Cube, ...]:
         """Return the worlds in which a row's action, once begun, is done or can be finished, or people see to that."""

@@ -15,7 +15,8 @@ from attrs import evolve, frozen
 
 from drfsm.spec.check.backward import mended
 from drfsm.spec.check.domain import Mask, meet
-from drfsm.spec.check.moves import Moves, reads_any
+from drfsm.spec.check.guarding import reads_any
+from drfsm.spec.check.moves import Moves
 from drfsm.spec.check.refine import unsure
 from drfsm.spec.check.search import Moment, reach, shortest
 from drfsm.spec.check.steps import Control, Steps

@@ -7,12 +7,12 @@ move, and what a move makes of one as *beside*; refine.py decides whether the fa
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import product
 from math import prod
 
 from attrs import evolve, frozen
 
 from drfsm.spec.check.domain import Domain, Mask, Worlds, meet, minus, union
+from drfsm.spec.check.guarding import Amended, Way, reads_any, ways_of_rows
 from drfsm.spec.model import FactSpec, MachineSpec, Row, Rule
 
 DRIFTS = "{} drifts"
@@ -37,10 +37,11 @@ class Event:
     by: str
     words: str
     row: str = ""  # the key of the row that it belongs to
-    stage: str = ""  # of a row: read, begin, effect, commit
+    stage: str = ""  # of a row: read, begin, effect, commit; of an undo: back, commit
     needs: Needs = frozenset()
     beside: tuple[Beside, ...] = ()
-    undoes: str = ""  # of an undo: the key of the row that it gives back
+    undo: str = ""  # the undo (undo_name) that gives this action back, or that this is a step of
+    gives_back: bool = False  # whether that undo is done with this step
 
 
 @frozen
@@ -106,8 +107,15 @@ class Judging:
     row: Row
     number: int
     reads: tuple[tuple[str, tuple[str, ...]], ...]
-    amended: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+    amended: Amended
     needs: Needs
+
+    def allows(self, other: "Judging") -> bool:
+        """Whether this way can be gone whenever another one can, as far as facts are followed."""
+        read = dict(other.reads)
+        return self.amended == other.amended and all(
+            name in read and set(values) >= set(read[name]) for name, values in self.reads
+        )
 
     def steps(self, domain: Domain, variable: Collection[str]) -> tuple[Mask, ...]:
         """Return the masks of the readings, one after the other. What nothing changes meanwhile is read at once."""
@@ -143,14 +151,18 @@ class Moves:
             if fact.known_after:
                 self._known_after.setdefault(fact.known_after, []).append(name)
         self._depending = {name: self._dependents(name) for name in spec.facts}
-        self.judgings = [tuple(self._judgings(row)) for row in spec.rows]
-        self.compared = [self._compared(row, ways) for row, ways in zip(spec.rows, self.judgings, strict=True)]
+        every = [
+            tuple(self._judging(row, number, way) for number, way in enumerate(ways))
+            for row, ways in zip(spec.rows, ways_of_rows(spec), strict=True)
+        ]
+        self.judgings = [self._different(ways) for ways in every]
+        self.compared = [self._compared(row, ways) for row, ways in zip(spec.rows, every, strict=True)]
         self.world = [(frozenset(rule.states), self._environment(rule)) for rule in spec.environment]
         self.world += [(frozenset[str](), self._drift(name)) for name in drifting]
         self.image_facts = [tuple(sorted(name for name in row.sets if name in self.domain)) for row in spec.rows]
         self.effects = [
             tuple(self._parts(row, row.sets, row.trigger, when, self._compared_beside(row, ways)))
-            for row, when, ways in zip(spec.rows, self.compared, self.judgings, strict=True)
+            for row, when, ways in zip(spec.rows, self.compared, every, strict=True)
         ]
         self._after = [
             tuple((name, (row.sets[name],)) for name in names)
@@ -222,7 +234,8 @@ class Moves:
         row = self.spec.rows[number]
         before = dict(zip(self.image_facts[number], image, strict=True))
         others = {name: "" for name in row.sets if name not in self.domain}
-        return tuple(self._parts(row, {**before, **others}, f"undo of {row.trigger}", self.domain.all))
+        parts = self._parts(row, {**before, **others}, "undo", self.domain.all)
+        return tuple(evolve(part, event=evolve(part.event, stage="back", undo=undo_name(row))) for part in parts)
 
     def image_mask(self, number: int, image: Sequence[str]) -> Mask:
         """Return the worlds in which what the row of this number sets is as it was before."""
@@ -302,35 +315,21 @@ class Moves:
         change = Change(self.domain, (), {}, (name, *self._loosened_by(name, [name])))
         return Move(Event("world", name, needs=frozenset(needs)), when, change)
 
-    def _judgings(self, row: Row) -> Iterator[Judging]:
-        spec = self.spec
-        either = [name for name in row.guards if spec.guards[name].unless]
-        # What the action itself sets is judged by the new inputs from the beginning.
-        amended = {name for name, fact in spec.facts.items() if reads_any(fact, row.amends) and name not in row.sets}
-        stand_ins = spec.stand_ins(row)
-        number = 0
-        for waived in product(*((None, name) for name in either)):
-            wanted: dict[str, tuple[str, ...]] = {}
-            for _, fact, values in spec.wanted_of(row, [name for name in waived if name]):
-                wanted[fact] = tuple(value for value in values if value in wanted.get(fact, values))
-            if any(not values for values in wanted.values()):
-                continue  # what the guards want of one fact contradicts itself
-            decided = {name: self._decided(name, wanted.get(name)) for name in sorted(amended)}
-            for name in wanted.keys() & decided.keys():
-                before, after = decided[name]
-                wanted[name] = (
-                    (*before, *(value for value in wanted[name] if value not in before)) if after else wanted[name]
-                )
-            order = sorted(wanted, key=lambda name: (name not in stand_ins, name))
-            reading = tuple((name, wanted[name]) for name in order if name in self.domain)
-            needs = self._needs(wanted.items())
-            yield Judging(row, number, reading, {name: both for name, both in decided.items() if both[1]}, needs)
-            number += 1
+    def _judging(self, row: Row, number: int, way: Way) -> Judging:
+        reads = tuple((name, values) for name, values in way.wanted.items() if name in self.domain)
+        return Judging(row, number, reads, way.amended, self._needs(way.wanted.items()))
 
-    def _decided(self, name: str, wanted: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the values at which an amended input decides over a fact, and those that it can have then."""
-        between = self.spec.facts[name].amended_between or self.spec.facts[name].values
-        return between, tuple(value for value in between if wanted is None or value in wanted)
+    def _different(self, judgings: Sequence[Judging]) -> tuple[Judging, ...]:
+        """Return these ways without those that read all that another one reads, and more.
+
+        What is read less often can happen whenever the other can. If what it needs of facts that aren't followed is not
+        so, they are followed in the next search, and make the two differ.
+        """
+        kept: list[Judging] = []
+        for judging in judgings:
+            if not any(other.allows(judging) for other in kept):
+                kept = [*(other for other in kept if not judging.allows(other)), judging]
+        return tuple(evolve(judging, number=number) for number, judging in enumerate(kept))
 
     def _parts(
         self, row: Row, sets: Mapping[str, str], called: str, when: Mask, needs: Needs = frozenset()
@@ -396,11 +395,6 @@ def initial(spec: MachineSpec, fact: FactSpec) -> tuple[str, ...]:
     return tuple(value for value in fact.values if value in {*fact.initial, *more})
 
 
-def reads_any(fact: FactSpec, inputs: Collection[str]) -> bool:
-    """Whether a fact's judge reads any of these inputs. A local fact that does not say which may read them all."""
-    return bool(inputs) if fact.local and not fact.reads else bool(set(fact.reads) & set(inputs))
-
-
 def partial_values(fact: FactSpec) -> tuple[str, ...]:
     """Return the values that a fact may have while an action that changes it is half done."""
     return fact.partial or tuple(value for value in fact.values if value in ("mixed", "partial"))
@@ -409,3 +403,8 @@ def partial_values(fact: FactSpec) -> tuple[str, ...]:
 def undo_key(row: Row) -> tuple[str, frozenset[str]]:
     """Name what an undo gives back: the deed and the facts; the journal's fold keeps one entry of each."""
     return row.undo or "", frozenset(row.sets)
+
+
+def undo_name(row: Row) -> str:
+    """Name what an undo gives back in one word; "" where the row has none."""
+    return " ".join((row.undo, *sorted(row.sets))) if row.undo else ""

@@ -72,8 +72,8 @@ def unsure(moves: Moves, way: Sequence[Moment]) -> set[str]:
 
 def _fits(moves: Moves, name: str, way: Sequence[Moment]) -> bool:
     spec, fact = moves.spec, moves.spec.facts[name]
-    depends = {other for other in spec.facts if name in spec.depending_on({other})} - {name}
-    possible, before = set(initial(spec, fact)), dict[str, set[str]]()
+    depends = closure({name}, {other.name: other.depends for other in spec.facts.values()}) - {name}
+    possible, before = set(initial(spec, fact)), dict[str, set[str]]()  # before an action, and by the name of its undo
     values = moves.domain.values_of(way[0].world)
     for moment in way[1:]:
         event, now = moment.event, moves.domain.values_of(moment.world)
@@ -86,6 +86,7 @@ def _fits(moves: Moves, name: str, way: Sequence[Moment]) -> bool:
             return False
         if event.stage == "begin":
             before.setdefault(event.row, set(possible))
+            before.setdefault(event.undo, set(possible))
         possible = _after(event, name, possible, before)
         changed = {other for other in values if values[other] != now[other]} | {other for other, _, _ in event.beside}
         if changed & depends and all(other != name for other, _, _ in event.beside):
@@ -99,4 +100,4 @@ def _after(event: Event, name: str, possible: set[str], before: Mapping[str, set
         if other == name:
             stays = possible - set(between) if between is not None else set()
             possible = stays | set(after) if between is None or between == () or possible & set(between) else possible
-    return before.get(event.undoes, possible)
+    return before.get(event.undo, possible) if event.gives_back else possible

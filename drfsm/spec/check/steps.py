@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from drfsm.spec.check.domain import Mask, Worlds, meet
-from drfsm.spec.check.moves import Event, Judging, Move, Moves, undo_key
+from drfsm.spec.check.moves import Event, Judging, Move, Moves, undo_key, undo_name
 from drfsm.spec.model import By, Effect, Row
 
 Image = tuple[str, ...]  # the values of the followed facts that a row sets, before its action
@@ -78,6 +78,9 @@ class Steps:
             alike.setdefault((undo_key(row), tuple(sorted(row.sets.items())), row.compares), number)
             for number, row in enumerate(self._spec.rows)
         ]
+        # One undo gives back whichever row it was: the first that it could be stands for all of them.
+        undone: dict[object, int] = {}
+        self._undone_as = [undone.setdefault(undo_key(row), number) for number, row in enumerate(self._spec.rows)]
         self._untouched = {
             number for number, row in enumerate(self._spec.rows) if self._spec.goes_straight_to_undo(row)
         }
@@ -248,7 +251,7 @@ class Steps:
         row, worlds = judging.row, self._moves.passed(worlds)
         self.taken.add(row.key)
         beside = self._moves.begun_beside(row)
-        event = Event(_by(row), f"{row.trigger} begins", row.key, "begin", judging.needs, beside)
+        event = Event(_by(row), f"{row.trigger} begins", row.key, "begin", judging.needs, beside, undo_name(row))
         no_return = control.no_return or row.point_of_no_return
         for image, part in self._images(control, judging, number, worlds):
             action = Begun(number, image)
@@ -282,7 +285,9 @@ class Steps:
         rows = self._spec.rows
         matters = self._undoing and (action.image or self._given_back(action))
         known = {undo_key(rows[other.row]) for other in undo}
-        return (*undo, action) if matters and undo_key(rows[action.row]) not in known else undo
+        if not matters or undo_key(rows[action.row]) in known:
+            return undo
+        return (*undo, Begun(self._undone_as[action.row], action.image))
 
     def _moved(self, control: Control, row: Row, behind: tuple[Begun, ...]) -> Control:
         """Return where the run stands once a row is committed in front of what is still open."""
@@ -301,7 +306,8 @@ class Steps:
         """Return a control in which requests of an action may still land."""
         row = self._spec.rows[action.row]
         known = (other.image for other in control.undo if undo_key(self._spec.rows[other.row]) == undo_key(row))
-        sent = Begun(self._alike[action.row], next(known, action.image))
+        undoable = self._undoing and row.undo  # else nobody asks what was before it
+        sent = Begun(self._alike[action.row], next(known, action.image) if undoable else ())
         if not self._moves.effects[action.row] or any(other.row == sent.row for other in control.late):
             return control
         return control._replace(late=tuple(sorted((*control.late, sent))))
@@ -338,6 +344,8 @@ class Steps:
                 yield Step(event, control._replace(reading=Reading(action.row, -1, done + 1)), worlds)
                 return
         after, words = self._moved(control, row, control.open[:-1]), f"{row.trigger}: {row.source} -> {row.to}"
+        if row.point_of_no_return:  # nothing leads to undoing any more, so what it would undo makes no difference
+            after = after._replace(undo=())
         reached = self._moves.set_beside(row.sets)
         amended = {str(judging.amended): judging for judging in self._moves.judgings[action.row]}
         afters = dict.fromkeys((after, self._sent(after, action)) if row.lands_late else (after,))
@@ -375,11 +383,12 @@ class Steps:
         if loop := self._undo_rows.get(control.state):
             self.taken.add(loop.key)
             if part := meet(worlds, self._moves.image_mask(action.row, action.image)):
-                event = Event("run", f"{loop.trigger} of {row.trigger}", loop.key, "commit", undoes=row.key)
+                event = Event("run", loop.trigger, loop.key, "commit", undo=undo_name(row), gives_back=True)
                 yield Step(event, after, part)
         if waiver := self._waivers.get(control.state):
             self.taken.add(waiver.key)
-            yield Step(Event("person", f"{waiver.trigger} of {row.trigger}", waiver.key, "commit"), after, worlds)
+            event = Event("person", waiver.trigger, waiver.key, "commit", undo=undo_name(row))
+            yield Step(event, after, worlds)
 
     def _is_shut_out(self, action: Begun, undone: Row) -> bool:
         """Whether an undo shuts a late request out before it begins."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
-from drfsm.spec.check.moves import Moves
+from drfsm.spec.check.moves import Event, Moves
 from drfsm.spec.check.search import Moment
 
 
@@ -49,22 +49,30 @@ def _line(moves: Moves, way: Sequence[Moment], index: int, end: int) -> Line | N
     last, control = events[-1], way[end].control
     changes = _changes(moves, way[index - 1], way[end])
     stages = {event.stage for event in events}
+    undone = f" of {_undone(moves, way[:index], last)}" if last.undo and last.stage in ("back", "commit") else ""
+    changed = f" ({changes})" if changes else ""
     if last.by == "world" or (last.by == "person" and not last.row):
         who = "the world" if last.by == "world" else "somebody"
         return Line("world", f"{who}: {changes or last.words}", control.state)
     if last.by == "late":
-        return Line("late", last.words + (f" ({changes})" if changes else ""), control.state)
+        return Line("late", last.words + changed, control.state)
     if not last.stage or last.stage in ("fail", "again", "settle"):
         return Line(last.by, last.words, control.state)
     if last.stage == "commit":
         whole = "begin" in stages or not _acts(moves, last.row)
-        sets = f" ({changes})" if changes else ""
-        return Line(last.by, f"{last.words}{sets}" + ("" if whole else ", begun before"), control.state)
-    trigger = next(row.trigger for row in moves.spec.rows if row.key == last.row)
-    if "begin" in stages or "effect" in stages:
+        return Line(last.by, f"{last.words}{undone}{changed}" + ("" if whole else ", begun before"), control.state)
+    trigger = f"undo{undone}" if undone else next(row.trigger for row in moves.spec.rows if row.key == last.row)
+    if stages & {"begin", "effect", "back"}:
         what = "is under way" if "begin" in stages else "goes on"
-        return Line(last.by, f"{trigger} {what}" + (f" ({changes})" if changes else ""), control.state)
+        return Line(last.by, f"{trigger} {what}{changed}", control.state)
     return Line(last.by, f"{trigger} reads what its guards require", control.state)
+
+
+def _undone(moves: Moves, earlier: Sequence[Moment], undo: Event) -> str:
+    """Return the trigger of the row that an undo gives back: of those that it could be the one begun first."""
+    begun = (moment.event for moment in earlier if moment.event.stage == "begin" and moment.event.undo == undo.undo)
+    key = next(begun, undo).row
+    return next(row.trigger for row in moves.spec.rows if row.key == key)
 
 
 def _acts(moves: Moves, key: str) -> bool:
