@@ -34,8 +34,10 @@ _KNOWN: Mapping[str, Known] = {
     "d1e21ca97467c59bde9fafaf9d02ad083fccac001d5cd12efdd80a22b244d060": Known("promote", "0.5.0"),
     "d64cfcf67ddcd432e62de2b07d32233105c8eabb143bf3b72be1733e1643b1bc": Known("failback", "0.5.0"),
     "46f05cd17ea26154a15412d82ddb53387466352e99fc9954264d155d7832c86c": Known("drill", "0.6.0"),
-    "7a76bc1eb91f224d2a2dd0b9c616f67e0490114175d07b7f5dde5059ce6be513": Known("promote", "0.6.0"),
-    "b694288b712f267bc14246910c2e17153f2b7b2739b9d457b5da57319e1a83a9": Known("failback", "0.6.0"),
+    "b9ef1c8677bc53d71f05e136742cd696e0765e94396f2408a4e7faa67892cfc0": Known("promote", "0.6.0"),
+    "f70ee25c7461080c373100e58b66a1043488a479796f7d1ddd8b6d4e4c818289": Known("failback", "0.6.0"),
+    "7a76bc1eb91f224d2a2dd0b9c616f67e0490114175d07b7f5dde5059ce6be513": Known("promote", "0.7.0"),
+    "b694288b712f267bc14246910c2e17153f2b7b2739b9d457b5da57319e1a83a9": Known("failback", "0.7.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""
