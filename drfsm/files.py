@@ -80,6 +80,31 @@ def given_file(path: str | Path, called: str, largest_bytes: int = LARGEST_BYTES
     return body
 
 
+def give_file(path: Path, body: bytes, what: str, *, overwrite: bool = False) -> None:
+    """Write a file that an operator names, whole or not at all, for this user only; ``what`` is it, in messages.
+
+    Raises FileExistsError where something is there already, unless it may be overwritten; DiskFault.
+    """
+    draft = path.with_name(f".{path.name[:200]}.{os.urandom(8).hex()}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(descriptor)
+        if overwrite:
+            draft.replace(path)
+        else:
+            os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError as fault:
+        raise disk_fault(fault, f"{what} can't be written to {printable(path)}", path) from None
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
 def written_by_others(path: Path) -> str:
     """Return, in words, why another user could have written a file or put it there; "" if only this one and root can.
 

@@ -8,7 +8,6 @@ recorded whole in the run's first record. Used by cli/approve_plan.py and cli/ap
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -33,7 +32,7 @@ from drfsm.evidence.approvals import (
     start_message,
 )
 from drfsm.evidence.signatures import APPROVAL, RECORD
-from drfsm.files import disk_fault, given_file
+from drfsm.files import give_file, given_file
 from drfsm.journal.approval_types import GIVEN
 from drfsm.runs import mirrors
 from drfsm.runs.identity import process_owner
@@ -93,15 +92,9 @@ def save(beside: Path, out: Path | None, given: Mapping[str, Any]) -> Path:
     body = json.dumps(given, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
     path = out or beside.with_name(f"{beside.name}.{sha256(body).hexdigest()[:12]}{_SUFFIX}")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
+        give_file(path, body, "the approval")
     except FileExistsError:
         raise UsageFault(f"--out: {path} is there: it is not overwritten", hint="name another file") from None
-    except OSError as fault:
-        raise disk_fault(fault, f"the approval can't be written to {path}", path) from None
     return path
 
 

@@ -13,14 +13,14 @@ cli/plan.py and cli/plan_option.py.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from drfsm import claims
 from drfsm.errors import ActionFailed, DrfsmError, EvidenceFault, Unreadable, UsageFault
-from drfsm.files import Directory, disk_fault, given_file
+from drfsm.files import Directory, give_file, given_file
 from drfsm.resources import shipped
 from drfsm.runs import bundle, mirrors, reserved_plans
 
@@ -73,18 +73,7 @@ def save(path: Path, plan: Mapping[str, Any]) -> str:
     check_target(path)
     plan_digest = digest(plan)
     body = canonical({**plan, "sha256": plan_digest}) + b"\n"
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as fault:
-        with suppress(OSError):
-            draft.unlink()
-        raise disk_fault(fault, f"the plan can't be written to {path}", path) from None
+    give_file(path, body, "the plan", overwrite=True)
     with bundle.own_home() as home:
         home.write(_made(plan_digest), b"", durable=True)
     return plan_digest

@@ -409,6 +409,7 @@ REST: Mapping[str, tuple[str, ...]] = {
     "control-plane publish": ("--image-ref-digest", f"r/a@sha256:{SHA}"),
     "backup restore": ("--backup-uri", "s3://results/jobs/backups/b"),
     "backup verify": ("--backup-uri", "s3://results/jobs/backups/b"),
+    "endpoints declare": ("dr", "--reason", "x"),
     "kubeconfig": ("--instance-id", "i-0123456789abcdef0", "--file", "f"),
 }  # fmt: skip
 

@@ -497,13 +497,14 @@ ELSEWHERE = {
     "cli/main.py": "a defect's traceback, in the temporary directory",
     "engine/late.py": "no file: objects of the world are touched",
     "dr/pointers/pointers.py": "likewise",
+    "dr/endpoints/gates.py": "likewise",
+    "dr/endpoints/routing.py": "likewise",
     "dr/control_plane/bundle.py": "--output-dir of `control-plane fetch`",
     "dr/backup/in_pod.py": "runs in a pod",
     "evidence/schemas/__main__.py": "the schemas, in a checkout",
     "cli/machine_new.py": "a new machine's files, in the author's own directory",
     "cli/machine_diagram.py": "the picture that `machine diagram --out` asks for",
     "cli/machine_export.py": "the definition that `machine export --out` asks for",
-    "runs/plan_files.py": "the plan that `plan --out` asks for, in the operator's own directory",
     "testing/transcripts.py": "an author's transcripts, which a switch of pytest rewrites",
 }
 

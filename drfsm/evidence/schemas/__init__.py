@@ -8,7 +8,7 @@ the files, as everybody else does. (The schema of a journal's record belongs to 
 
 from collections.abc import Mapping
 
-from drfsm.evidence.schemas import of_the_store, verbs
+from drfsm.evidence.schemas import endpoints, of_the_store, verbs
 from drfsm.evidence.schemas.dashboard import DASHBOARD
 from drfsm.evidence.schemas.doctor import DOCTOR
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
@@ -39,6 +39,8 @@ RECEIPTS = (
     DOCTOR,
     *of_the_store.ALL,
     *verbs.OFFLINE,
+    endpoints.SHOW,
+    endpoints.DECLARE,
 )
 
 

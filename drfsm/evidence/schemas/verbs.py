@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from drfsm.evidence.schemas import endpoints
 from drfsm.evidence.schemas import of_the_store as store
+from drfsm.evidence.schemas.dashboard import DASHBOARD
 from drfsm.evidence.schemas.doctor import DOCTOR
 from drfsm.evidence.schemas.drill import DRILL
 from drfsm.evidence.schemas.failback import FAILBACK
@@ -200,6 +202,9 @@ DOCUMENTS: Mapping[str, tuple[Receipt, ...]] = {
     "control-plane apply": (store.APPLIED_TO_A_SITE,),
     "control-plane verify": (store.PARITY,),
     "kubeconfig": (store.KUBECONFIG,),
+    "endpoints show": (endpoints.SHOW,),
+    "endpoints declare": (endpoints.DECLARE,),
+    "dashboard publish": (DASHBOARD,),
     "config show": (CONFIG,),
     "config check": (CONFIG_FAULTS,),
     "explain": (EXPLAINED,),
