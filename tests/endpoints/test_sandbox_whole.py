@@ -1,5 +1,6 @@
 """A whole sandbox that serves: the contract that it writes, the world that a run is wired with, outages of a site."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from drfsm.adapters.fenced import fenced
+from drfsm.cli import main
 from drfsm.dr import workload
 from drfsm.dr.endpoints import ACTIONS, FACTS
 from drfsm.dr.sites import fence
@@ -94,6 +96,20 @@ def test_a_site_s_server_goes_out_with_its_cluster(whole: Whole) -> None:
     until(lambda: whole.fact("primary_serving") == "fails")
     outage.unlink()
     until(lambda: whole.fact("primary_serving") == "serves")
+
+
+def test_the_doctor_looks_at_endpoints_as_well(whole: Whole, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the verb itself: the name, the servers and the active site; and the preflight that moves users."""
+    argv = ["--workload", whole.sandbox.environment["WORKLOAD"]]
+    for name in ("bucket", "prefix", "kubeconfig_primary", "kubeconfig_dr"):
+        argv += [f"--{name.replace('_', '-')}", whole.inputs[name]]
+    main.run(["doctor", *argv, "--read-only", "-o", "json"])
+    record = json.loads(capsys.readouterr().out)
+    of_endpoints = {each["code"]: each["subject"] for each in record["findings"] if "endpoint" in each["code"]}
+    assert of_endpoints == {"endpoint_ttl_is_high": "endpoint api"}
+    assert {"endpoint servers", "active site"} <= {*record["held"]}
+    unread = [each["words"] for each in record["findings"] if each["code"] == "not_read"]
+    assert not [words for words in unread if "endpoint" in words or "defect" in words]
 
 
 def test_without_the_lease_facts_are_read_and_nothing_is_written(whole: Whole) -> None:
