@@ -18,6 +18,7 @@ from drfsm.errors import ActionFailed, LeaseLost
 from drfsm.runs.world import connect
 from drfsm.sandbox import Options, Sandbox
 from drfsm.world import World
+from tests.safety.world import Failback, Site, inputs_of
 
 pytestmark = pytest.mark.sandbox
 
@@ -96,6 +97,35 @@ def test_a_site_s_server_goes_out_with_its_cluster(whole: Whole) -> None:
     until(lambda: whole.fact("primary_serving") == "fails")
     outage.unlink()
     until(lambda: whole.fact("primary_serving") == "serves")
+
+
+ABORTED = {
+    "active_site_adopted": "open", "endpoints_tried": "open", "endpoint_ttl_lowered": "open", "endpoints_ready": "open",
+    "dr_gate_closed": "closed", "writes_refused": "closed", "writes_settled": "closed",
+}  # fmt: skip
+"""A state of a failback that endpoints add before the switch -> how DR's gate stands there."""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("state", "gate"), ABORTED.items())
+def test_an_abort_gives_gate_and_ttl_back(whole: Whole, tmp_path: Path, state: str, gate: str) -> None:
+    """From each of them: DR takes writes again, the TTL is what it was, the name has not moved."""
+    contract = workload.canonical(whole.contract)
+    site = Site(whole.sandbox)
+    run = Failback(site, tmp_path / "failback", inputs_of(site, workload=contract, endpoints="asked"))
+    run.when_in(state, run.interrupt)
+    if ttl_is_low := state not in ("active_site_adopted", "endpoints_tried"):
+        run.when_in("endpoint_ttl_lowered", run.interrupt)
+    run.start()
+    if ttl_is_low and state != "endpoint_ttl_lowered":
+        run.request("skip_cache_wait")
+    assert (run.state.status, run.state.state) == ("held", state), run.words
+    ttl = "low" if ttl_is_low else "high"
+    assert (whole.fact("dr_gate"), whole.fact("endpoint_ttl")) == (gate, ttl)
+    assert run.abort().status == "aborted", run.words
+    facts = [whole.fact(name) for name in ("dr_gate", "primary_gate", "endpoint_ttl", "endpoint_site")]
+    assert facts == ["open", "closed", "high", "old"]
+    run.close()
 
 
 def test_the_doctor_looks_at_endpoints_as_well(whole: Whole, capsys: pytest.CaptureFixture[str]) -> None:
