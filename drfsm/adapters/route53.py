@@ -86,7 +86,9 @@ class Route53Zones:
             start = dict(asked)
             page = _asked(what, partial(self._client().list_resource_record_sets, **start))
             yield from page["ResourceRecordSets"]
-            if not page["IsTruncated"] or not same_name(page.get("NextRecordName", ""), name):
+            if page["IsTruncated"] and not page.get("NextRecordName"):
+                raise Unreadable(f"{what}: the list goes on, and the response does not say where", hint=WAY)
+            if not page["IsTruncated"] or not same_name(page["NextRecordName"], name):
                 return
             following = {
                 f"Start{key.removeprefix('Next')}": page[key]

@@ -1,5 +1,6 @@
 """A whole sandbox that serves: the contract that it writes, the world that a run is wired with, outages of a site."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from drfsm.adapters.fenced import fenced
+from drfsm.cli import main
 from drfsm.dr import workload
 from drfsm.dr.endpoints import ACTIONS, FACTS
 from drfsm.dr.sites import fence
@@ -16,6 +18,7 @@ from drfsm.errors import ActionFailed, LeaseLost
 from drfsm.runs.world import connect
 from drfsm.sandbox import Options, Sandbox
 from drfsm.world import World
+from tests.safety.world import Failback, Site, inputs_of
 
 pytestmark = pytest.mark.sandbox
 
@@ -94,6 +97,49 @@ def test_a_site_s_server_goes_out_with_its_cluster(whole: Whole) -> None:
     until(lambda: whole.fact("primary_serving") == "fails")
     outage.unlink()
     until(lambda: whole.fact("primary_serving") == "serves")
+
+
+ABORTED = {
+    "active_site_adopted": "open", "endpoints_tried": "open", "endpoint_ttl_lowered": "open", "endpoints_ready": "open",
+    "dr_gate_closed": "closed", "writes_refused": "closed", "writes_settled": "closed",
+}  # fmt: skip
+"""A state of a failback that endpoints add before the switch -> how DR's gate stands there."""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("state", "gate"), ABORTED.items())
+def test_an_abort_gives_gate_and_ttl_back(whole: Whole, tmp_path: Path, state: str, gate: str) -> None:
+    """From each of them: DR takes writes again, the TTL is what it was, the name has not moved."""
+    contract = workload.canonical(whole.contract)
+    site = Site(whole.sandbox)
+    run = Failback(site, tmp_path / "failback", inputs_of(site, workload=contract, endpoints="asked"))
+    run.when_in(state, run.interrupt)
+    if ttl_is_low := state not in ("active_site_adopted", "endpoints_tried"):
+        run.when_in("endpoint_ttl_lowered", run.interrupt)
+    run.start()
+    if ttl_is_low and state != "endpoint_ttl_lowered":
+        run.request("skip_cache_wait")
+    assert (run.state.status, run.state.state) == ("held", state), run.words
+    ttl = "low" if ttl_is_low else "high"
+    assert (whole.fact("dr_gate"), whole.fact("endpoint_ttl")) == (gate, ttl)
+    assert run.abort().status == "aborted", run.words
+    facts = [whole.fact(name) for name in ("dr_gate", "primary_gate", "endpoint_ttl", "endpoint_site")]
+    assert facts == ["open", "closed", "high", "old"]
+    run.close()
+
+
+def test_the_doctor_looks_at_endpoints_as_well(whole: Whole, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the verb itself: the name, the servers and the active site; and the preflight that moves users."""
+    argv = ["--workload", whole.sandbox.environment["WORKLOAD"]]
+    for name in ("bucket", "prefix", "kubeconfig_primary", "kubeconfig_dr"):
+        argv += [f"--{name.replace('_', '-')}", whole.inputs[name]]
+    main.run(["doctor", *argv, "--read-only", "-o", "json"])
+    record = json.loads(capsys.readouterr().out)
+    of_endpoints = {each["code"]: each["subject"] for each in record["findings"] if "endpoint" in each["code"]}
+    assert of_endpoints == {"endpoint_ttl_is_high": "endpoint api"}
+    assert {"endpoint servers", "active site"} <= {*record["held"]}
+    unread = [each["words"] for each in record["findings"] if each["code"] == "not_read"]
+    assert not [words for words in unread if "endpoint" in words or "defect" in words]
 
 
 def test_without_the_lease_facts_are_read_and_nothing_is_written(whole: Whole) -> None:

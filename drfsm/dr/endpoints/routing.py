@@ -76,11 +76,11 @@ def _observe_sites(world: World, run: Run) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     for name, entry in moving(terms_of(run.inputs)).items():
         seen[name] = see(world, run, name, entry)
-        seen[name]["in_words"] = _site_of(entry.endpoint, seen[name])[1]
+        seen[name]["in_words"] = site_of(entry.endpoint, seen[name])[1]
     return seen
 
 
-def _site_of(endpoint: Endpoint, seen: Mapping[str, Any]) -> tuple[str, str]:
+def site_of(endpoint: Endpoint, seen: Mapping[str, Any]) -> tuple[str, str]:
     """Return (primary, dr, mixed or other; why) for what was seen of an endpoint."""
     site, words = records.site_of(endpoint, seen["records"])
     if seen.get("why"):
@@ -110,7 +110,7 @@ def _judge_sites(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | No
     entries = moving(terms)
     if not seen:
         return None
-    sites = {_site_of(entries[name].endpoint, seen[name])[0] if name in entries else records.OTHER for name in seen}
+    sites = {site_of(entries[name].endpoint, seen[name])[0] if name in entries else records.OTHER for name in seen}
     if records.OTHER in sites or len(sites) > 1:
         return records.OTHER if records.OTHER in sites else records.MIXED
     return {terms.source_site: "old", terms.target_site: "new"}.get(sites.pop(), records.MIXED)
@@ -335,7 +335,7 @@ def _move(target: Callable[[Run], str]) -> Callable[[World, Run], Any]:
 
 def _moved(world: World, run: Run, name: str, entry: Moving, site: str) -> dict[str, Any]:
     seen = see(world, run, name, entry)
-    now, words = _site_of(entry.endpoint, seen)
+    now, words = site_of(entry.endpoint, seen)
     if now not in SITES:
         raise _foreign(entry, words)
     if now == site:

@@ -114,6 +114,37 @@ CODES: Mapping[str, Code] = {
         "A site's configuration is not the published control plane: with another one, it would publish other results",
         "`drfsm control-plane verify` says how they differ; then publish it, or apply it",
     ),
+    # the endpoints
+    "endpoint_is_astray": Code(
+        ERROR,
+        "A name leads to neither site, to both, or to the site that does not own the pointers: its users see other"
+        " results than those that are canonical, and a procedure refuses to move it",
+        "`drfsm dashboard serve` shows where it leads; find out who changes its records, and restore them",
+    ),
+    "endpoint_ttl_is_high": Code(
+        WARNING,
+        "The records of a name stay in caches for longer than the contract's `ttl`. A promote can't lower a TTL in"
+        " time: for so long users would be led to the lost site",
+        "lower the TTL of the records to the contract's",
+    ),
+    "endpoint_does_not_serve": Code(
+        ERROR,
+        "A site fails the contract's checks at its own address: users can't be led there, or are served badly now",
+        "mend the site's servers, or the contract's checks",
+    ),
+    "endpoint_resolver_differs": Code(
+        WARNING,
+        "A resolver that the contract names says another address than the servers of the zone: it has an old record in"
+        " its cache, or does not heed TTLs",
+        "wait until its cache has passed; if that lasts, look at the resolver: no procedure can call it back",
+    ),
+    "active_site_is_wrong": Code(
+        ERROR,
+        "The active-site document names another site than the owner of the pointers, closes its writes, or is not"
+        " there: servers refuse writes by it",
+        "`drfsm endpoints show`; a run that is open goes on with `drfsm resume`; where there is no document: `drfsm"
+        " endpoints declare`",
+    ),
     # what the last drill proved
     "no_drill_proves_it": Code(
         ERROR,
@@ -167,6 +198,11 @@ CODES: Mapping[str, Code] = {
         WARNING,
         "The drill ran with another identity than this one: what that one may do was proven, not what this one may",
         "drill with the identity that a person has in a disaster",
+    ),
+    "proof_of_endpoints": Code(
+        WARNING,
+        "The drill moved no name of an endpoint that the contract declares: nothing proves that users can be led to DR",
+        "declare `drill_host` in the contract, and drill with a rehearsed promote",
     ),
     "proof_of_launch_template": Code(
         ERROR,

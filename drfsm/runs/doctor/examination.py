@@ -14,7 +14,7 @@ from attrs import evolve
 from drfsm.errors import DrfsmError
 from drfsm.resources import shipped
 from drfsm.runs import bundle
-from drfsm.runs.doctor import proof, the_sites, the_store, this_machine
+from drfsm.runs.doctor import proof, the_endpoints, the_sites, the_store, this_machine
 from drfsm.runs.doctor.findings import Finding, Look, finding, unread
 from drfsm.runs.doctor.report import Report, report
 from drfsm.runs.world import connect
@@ -40,8 +40,11 @@ CHECKS: Mapping[str, Check] = {
     "sites": the_sites.named,
     "deadlines": the_sites.deadlines,
     "control plane": the_sites.parity,
+    "endpoints": the_endpoints.names,
+    "endpoint servers": the_endpoints.servers,
+    "active site": the_endpoints.active_site,
 }
-"""What is looked at beside the preflight and the proof -> how. Endpoints join here, each as a check."""
+"""What is looked at beside the preflight and the proof -> how."""
 
 LIMITS = {
     "drain_timeout": 300, "validation_timeout": 3600, "startup_timeout": 600, "soak_timeout": 90000,
@@ -133,11 +136,13 @@ def _look(
 
 
 def _preflight(look: Look, procedure: str, given: Mapping[str, Any], binding: Any) -> Iterator[Finding]:
+    from drfsm.dr.endpoints.declared import scope_of
     from drfsm.dr.terms import terms_of
     from drfsm.runs.canonical import canonical_run
 
     spec = load_machine((shipped("machines") / f"{procedure}.yaml").read_bytes(), source=f"{procedure}.yaml")
     inputs = inputs_for(spec, given) | _of(procedure)
+    inputs["endpoints"] = scope_of(terms_of(inputs).workload)
     inputs |= {"dr_run_id" if procedure == "failback" else "primary_run_id": canonical_run(inputs)}
     seen = evolve(look, run=evolve(look.run, inputs=inputs), terms=terms_of(inputs))
     yield from the_sites.preflight(seen, spec, binding)

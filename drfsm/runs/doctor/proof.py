@@ -263,6 +263,16 @@ def role_of(caller: str) -> str:
     return caller.rpartition("/")[0] if ":assumed-role/" in caller else caller
 
 
+def endpoints(look: Look, drill: Drill) -> Iterator[Finding]:
+    """Find names that no rehearsal moved, though the contract declares them."""
+    declared = look.terms.workload.endpoints
+    rehearsed = drill.state.inputs.get("promote") == "asked"
+    unmoved = [name for name, endpoint in declared.items() if not (rehearsed and endpoint.drill_host)]
+    for name in unmoved:
+        why = "the contract declares no `drill_host` for it" if rehearsed else "the drill rehearsed no promote"
+        yield finding("proof_of_endpoints", f"endpoint {name}", why)
+
+
 def launch_template(look: Look, drill: Drill) -> Iterator[Finding]:
     """Hold the launch template against the one that the drill planned with."""
     kind = str(drill.state.inputs.get("infrastructure") or "")
@@ -312,5 +322,6 @@ RELIED_ON = {
     "settings": settings,
     "identity": identity,
     "launch template": launch_template,
+    "endpoints": endpoints,
 }
-"""What a drill relied on -> what reads it again. Endpoints join here, with their adapters."""
+"""What a drill relied on -> what reads it again."""
