@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
+from drfsm.dr.endpoints import active, claim, declared, records, routing
 from drfsm.dr.objects import name_of_job
 from drfsm.dr.sites import fence_statement, publishing, schedules
 from drfsm.dr.terms import Terms, terms_of
@@ -212,6 +213,86 @@ def _pull_token(ask: Ask) -> Projected:
     return Projected((Touched(words, "its token", "a new token of the image's registry"),), ask.seen)
 
 
+def _active_site(ask: Ask) -> Projected:
+    """Declare a site in the active-site document: the source with its gate open, the target with its gate closed."""
+    terms = ask.terms
+    if ask.value == "old":
+        site, writes = terms.source_site, active.OPEN
+    else:
+        site, writes = terms.target_site, active.CLOSED
+    if ask.seen["site"] == site:
+        return Projected((), ask.seen)
+    before = f"site: {ask.seen['site'] or NOTHING}, writes: {ask.seen.get('writes', NOTHING)}"
+    touched = Touched(_active_document(terms), before, f"site: {site}, writes: {writes}")
+    return Projected((touched,), {"site": site, "writes": writes})
+
+
+def _active_document(terms: Terms) -> str:
+    return f"s3://{terms.bucket}/{terms.layout.own('active.json')}"
+
+
+def _gate(ask: Ask) -> Projected:
+    """Open or close a site to writes: in the active-site document, and in its ConfigMap where that is the gate."""
+    document, terms = ask.seen["document"], ask.terms
+    takes = (document["site"], document.get("writes")) == (ask.site, active.OPEN)
+    touched = []
+    if takes != (ask.value == active.OPEN):
+        before = active.OPEN if takes else active.CLOSED
+        words = f"{_active_document(terms)}, site {ask.site}"
+        touched.append(Touched(words, f"writes: {before}", f"writes: {ask.value}"))
+    after = {**ask.seen, "document": {"site": ask.site, "writes": ask.value}}
+    now = ask.seen.get("switches", {})
+    switches = terms.workload.writes.switches if terms.workload.writes else None
+    if switches is not None and "before" in now:  # else the document is the gate, or the site is lost and not asked
+        wanted = switches.off if ask.value == active.CLOSED else switches.on
+        words = f"{_SITES[ask.site]}: ConfigMap {terms.namespace}/{terms.configmap}"
+        touched += [
+            Touched(words, f"{name}: {_value(now[name])}", f"{name}: {wanted[name]}")
+            for name in switches.names
+            if now[name] != wanted[name]
+        ]
+        after["switches"] = {**now, **wanted}
+    return Projected(tuple(touched), after)
+
+
+def _ttl(ask: Ask) -> Projected:
+    touched, after = [], {}
+    for name, entry in declared.moving(ask.terms).items():
+        now, low = ask.seen[name]["records"], entry.endpoint.ttl
+        after[name] = {"records": records.lowered(now, low)}
+        if (longest := records.longest_ttl(now)) > low:
+            touched.append(Touched(_records_of(entry), f"TTL: {longest} s", f"TTL: {low} s"))
+    return Projected(tuple(touched), after)
+
+
+def _records_of(entry: declared.Moving) -> str:
+    return f"zone {entry.endpoint.zone}: records {entry.host} {entry.endpoint.type}"
+
+
+def _led(ask: Ask) -> Projected:
+    """Lead the users' names to a site."""
+    site = ask.terms.source_site if ask.value == "old" else ask.terms.target_site
+    touched = []
+    for name, entry in declared.moving(ask.terms).items():
+        now, _ = routing.site_of(entry.endpoint, ask.seen[name])
+        if now != site:
+            after = f"{site} ({entry.endpoint.site(site).address})"
+            touched.append(Touched(_records_of(entry), f"leads to: {now}", f"leads to: {after}"))
+    return Projected(tuple(touched), ask.seen)
+
+
+def _claims(ask: Ask) -> Projected:
+    """Write each claim anew: a change of its own, for which one can wait."""
+    moving = declared.moving(ask.terms).values()
+    return Projected(
+        tuple(
+            Touched(f"zone {entry.endpoint.zone}: record {claim.host_of(entry.host)} TXT", "its claim", "a new nonce")
+            for entry in moving
+        ),
+        ask.seen,
+    )
+
+
 def _said(words: Callable[[Terms], str], before: str, after: str) -> Objects:
     """Return how one object changes that nothing needs to be read for."""
     return Objects(lambda ask: Projected((Touched(words(ask.terms), before, after),), ask.seen), read=False)
@@ -263,6 +344,12 @@ OBJECTS: Mapping[str, Objects] = {
         NOTHING,
         "started",
     ),
+    "active_site": Objects(_active_site),
+    "primary_gate": Objects(_gate),
+    "dr_gate": Objects(_gate),
+    "endpoint_ttl": Objects(_ttl),
+    "endpoint_site": Objects(_led),
+    "endpoint_insync": Objects(_claims, read=False),
     "runner_plan": NO_OBJECT,
     "runner_ready": NO_OBJECT,
     "promotion": NO_OBJECT,
