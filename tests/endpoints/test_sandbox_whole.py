@@ -43,7 +43,7 @@ class Whole:
     def run(self) -> Run:
         """A run of a failback."""
         return Run(
-            id="failback-1", inputs=self.inputs, operator="ana", epoch=1, dry_run=False, trigger="test", results={},
+            id="failback-1", inputs=self.inputs, operator="ana", epoch=1000, dry_run=False, trigger="test", results={},
             args={}, clock=SystemClock(),
         )  # fmt: skip
 

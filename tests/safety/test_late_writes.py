@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from drfsm.dr import endpoints
 from drfsm.dr.procedures.bindings import binding
 from drfsm.engine import Run
 from drfsm.engine.late import SETTLE_SECONDS
@@ -169,6 +170,9 @@ ELSEWHERE = {
     "adopt_ownership": "the touch of hand_over_ownership",
 }
 """Touched actions that are not held back one by one below, and why."""
+OF_ENDPOINTS = {name for name, late in endpoints.LATE.items() if late.touch}
+"""tests/endpoints/test_routing.py and test_gates.py hold back a batch, a routing object, a document, a switch."""
+TRIED = {"run_canary"}  # it sets no fact: what it writes it removes, and what it leaves is the fact canary
 
 
 def _configured(site: Site, where: str) -> None:
@@ -234,7 +238,7 @@ def test_the_declarations_name_no_action_that_nobody_settles(machine: str) -> No
     spec = load_machine((shipped("machines") / f"{machine}.yaml").read_bytes())
     late = binding(machine).late
     changing = [row for row in spec.rows if row.action and row.sets]
-    assert {row.action for row in changing} | {row.undo for row in changing if row.undo} == set(late)
+    assert {row.action for row in changing} | {row.undo for row in changing if row.undo} == set(late) - TRIED
     for row in changing:
         how = late[str(row.action)]
         assert bool(how.touch) or bool(how.settles)
@@ -244,7 +248,7 @@ def test_the_declarations_name_no_action_that_nobody_settles(machine: str) -> No
 
 def test_every_touched_action_is_held_back_here() -> None:
     """The table above, with what is tried elsewhere, is what the bindings say."""
-    assert set(TOUCHED) | set(ELSEWHERE) == {name for name, late in LATE.items() if late.touch}
+    assert set(TOUCHED) | set(ELSEWHERE) | OF_ENDPOINTS == {name for name, late in LATE.items() if late.touch}
 
 
 @pytest.mark.parametrize("name", list(TOUCHED))

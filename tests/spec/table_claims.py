@@ -7,10 +7,10 @@ copy breaks would say nothing.
 from collections.abc import Iterator
 
 from drfsm.spec import MachineSpec
-from tests.spec import claims_of_guards, claims_of_order, claims_of_steps
+from tests.spec import claims_of_endpoints, claims_of_guards, claims_of_order, claims_of_steps
 from tests.spec.claims import CLAIMS, Claim
 
-MODULES = (claims_of_steps, claims_of_order, claims_of_guards)
+MODULES = (claims_of_steps, claims_of_order, claims_of_guards, claims_of_endpoints)
 __all__ = ["CLAIMS", "MODULES", "Claim", "broken_claims"]
 
 

@@ -136,13 +136,13 @@ def _look(
 
 
 def _preflight(look: Look, procedure: str, given: Mapping[str, Any], binding: Any) -> Iterator[Finding]:
-    from drfsm.dr.endpoints.declared import scope_of
+    from drfsm.dr.endpoints import declared
     from drfsm.dr.terms import terms_of
     from drfsm.runs.canonical import canonical_run
 
     spec = load_machine((shipped("machines") / f"{procedure}.yaml").read_bytes(), source=f"{procedure}.yaml")
     inputs = inputs_for(spec, given) | _of(procedure)
-    inputs["endpoints"] = scope_of(terms_of(inputs).workload)
+    inputs["endpoints"] = declared.scope_of(terms_of(inputs).workload)
     inputs |= {"dr_run_id" if procedure == "failback" else "primary_run_id": canonical_run(inputs)}
     seen = evolve(look, run=evolve(look.run, inputs=inputs), terms=terms_of(inputs))
     yield from the_sites.preflight(seen, spec, binding)

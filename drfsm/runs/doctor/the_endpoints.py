@@ -10,7 +10,7 @@ from drfsm.errors import DrfsmError
 from drfsm.runs.doctor.findings import Finding, Look, finding, unread
 
 if TYPE_CHECKING:
-    from drfsm.dr.endpoints.declared import Moving
+    from drfsm.dr.endpoints import declared as of_contract
 
 
 def names(look: Look) -> Iterator[Finding]:
@@ -22,13 +22,12 @@ def names(look: Look) -> Iterator[Finding]:
 
 def servers(look: Look) -> Iterator[Finding]:
     """Find a site that fails the contract's checks, asked at its own address."""
-    from drfsm.dr.endpoints import serving
-    from drfsm.dr.endpoints.declared import door_of
+    from drfsm.dr.endpoints import declared, serving
 
-    def behind(name: str, entry: "Moving") -> Iterator[Finding]:
+    def behind(name: str, entry: "of_contract.Moving") -> Iterator[Finding]:
         endpoint = entry.endpoint
         for site in ("primary", "dr"):
-            door = door_of(endpoint, serving.address_of(endpoint, site))
+            door = declared.door_of(endpoint, serving.address_of(endpoint, site))
             for fault in serving.faults_of(look.world, look.run, door, endpoint.checks):
                 yield finding("endpoint_does_not_serve", f"{site}: endpoint {name}", fault)
 
@@ -70,18 +69,18 @@ def _due(look: Look) -> tuple[str, str]:
     return (site, f"the active-site document names {site}") if site in ("primary", "dr") else ("", "")
 
 
-def _of_each(look: Look, what: str, how: "Callable[[str, Moving], Iterator[Finding]]") -> Iterator[Finding]:
+def _of_each(look: Look, what: str, how: "Callable[[str, of_contract.Moving], Iterator[Finding]]") -> Iterator[Finding]:
     """Yield what is found of each name: one that can't be read hides nothing of another."""
-    from drfsm.dr.endpoints.declared import Moving
+    from drfsm.dr.endpoints import declared
 
     for name, endpoint in look.terms.workload.endpoints.items():
         try:
-            yield from how(name, Moving(endpoint, endpoint.host))
+            yield from how(name, declared.Moving(endpoint, endpoint.host))
         except DrfsmError as fault:
             yield unread(f"{what} of endpoint {name}", fault)
 
 
-def _records(look: Look, name: str, entry: "Moving", due: tuple[str, str]) -> Iterator[Finding]:
+def _records(look: Look, name: str, entry: "of_contract.Moving", due: tuple[str, str]) -> Iterator[Finding]:
     from drfsm.dr.endpoints import records, routing
 
     seen = routing.see(look.world, look.run, name, entry)
@@ -93,17 +92,17 @@ def _records(look: Look, name: str, entry: "Moving", due: tuple[str, str]) -> It
         yield finding("endpoint_ttl_is_high", f"endpoint {name}", f"its TTL is {ttl} s, and the contract says {most} s")
 
 
-def _resolvers(look: Look, name: str, entry: "Moving") -> Iterator[Finding]:
-    from drfsm.dr.endpoints.declared import names_of, zones_of
+def _resolvers(look: Look, name: str, entry: "of_contract.Moving") -> Iterator[Finding]:
+    from drfsm.dr.endpoints import declared
 
     endpoint = entry.endpoint
     if not endpoint.resolvers:
         return
 
     def said(server: str) -> set[str]:
-        return {*names_of(look.world).answer(server, entry.host, endpoint.type).values}
+        return {*declared.names_of(look.world).answer(server, entry.host, endpoint.type).values}
 
-    told = set().union(*map(said, endpoint.name_servers or zones_of(look.world).name_servers(endpoint.zone)))
+    told = set().union(*map(said, endpoint.name_servers or declared.zones_of(look.world).name_servers(endpoint.zone)))
     for resolver in endpoint.resolvers:
         try:
             known = said(resolver)

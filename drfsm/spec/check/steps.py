@@ -344,7 +344,7 @@ class Steps:
                 yield Step(event, control._replace(reading=Reading(action.row, -1, done + 1)), worlds)
                 return
         after, words = self._moved(control, row, control.open[:-1]), f"{row.trigger}: {row.source} -> {row.to}"
-        if row.point_of_no_return:  # nothing leads to undoing any more, so what it would undo makes no difference
+        if row.point_of_no_return and row.to not in self._loops:  # nothing leads to undoing any more
             after = after._replace(undo=())
         reached = self._moves.set_beside(row.sets)
         amended = {str(judging.amended): judging for judging in self._moves.judgings[action.row]}
