@@ -32,7 +32,7 @@ def names(specs: Iterable[MachineSpec]) -> Iterator[tuple[str, str]]:
     known.update(dict.fromkeys((meaning.name, "exit code") for meaning in MEANINGS.values()))
     known.update(dict.fromkeys((str(int(code)), "exit code") for code in MEANINGS))
     known.update(dict.fromkeys((name, "finding") for name in CODES))
-    known.update(dict.fromkeys((name, "fault of approvals") for name in APPROVAL_CODES))
+    known.update(dict.fromkeys((name, "approval") for name in APPROVAL_CODES))
     yield from known
 
 
@@ -89,7 +89,7 @@ def _approval(name: str) -> Iterator[Fields]:
     """Yield what a code means with which a start, or an audit, says what is wrong with approvals."""
     if name in APPROVAL_CODES:
         means, to_do = APPROVAL_CODES[name]
-        yield {"kind": "fault of approvals", "name": name, "means": means, "what_to_do": to_do}
+        yield {"kind": "approval", "name": name, "means": means, "what_to_do": to_do}
 
 
 def _kinds(spec: MachineSpec) -> dict[str, tuple[str, ...]]:
