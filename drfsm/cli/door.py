@@ -1,7 +1,8 @@
-"""The entry point of the installed command: shows two pages by itself, and leaves all else to main.py.
+"""The entry point of the installed command: shows three pages by itself, and leaves all else to main.py.
 
 `drfsm --help` is what a person types first, and often: it needs neither click nor any of the commands. `drfsm status`
-is what a person types again and again: where nothing has changed since the last time (remembered.py), neither does it.
+is what a person types again and again: where nothing has changed since the last time (remembered.py), neither does it;
+where something has, the page is made without click (status_page.py).
 """
 
 import gc
@@ -25,9 +26,11 @@ def main() -> None:
             pass
         else:
             return
-    if sys.argv[1:2] == ["status"] and _shown_again(sys.argv[2:]):
-        return
     gc.set_threshold(_NEW_OBJECTS)
+    if sys.argv[1:2] == ["status"]:
+        if _shown_again(sys.argv[2:]):
+            return
+        _show_status(sys.argv[2:])
     from drfsm.cli import main as commands
 
     commands.main()
@@ -52,6 +55,28 @@ def _shown_again(words: "list[str]") -> bool:
     except (OSError, ValueError):  # main.py meets the same and reports it
         return False
     return True
+
+
+def _show_status(words: "list[str]") -> None:
+    """Make the page of `drfsm status [RUN]` without click, and exit with its code; return for any other form of it."""
+    from drfsm.cli.remembered import is_plain
+
+    if not is_plain(words):
+        return
+    os.umask(0o077)  # as in main.py
+    from drfsm.cli.leaving import leave_with
+
+    codes: list[int] = []
+    leave_with(codes)
+    try:
+        from drfsm.cli.status_page import shown
+
+        codes.append(shown(words[0] if words else None))
+    except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001  as in main.py, which says what it means
+        from drfsm.cli.main import report_fault
+
+        codes.append(report_fault(fault, "status"))
+    sys.exit(codes[0])
 
 
 def _width() -> int:

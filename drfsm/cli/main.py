@@ -3,7 +3,6 @@
 A command's module is loaded when the command is used, so that `drfsm --help` and `drfsm status` start at once.
 """
 
-import atexit
 import importlib
 import os
 import sys
@@ -22,11 +21,12 @@ from drfsm.cli.config_scope import ON_A_RUN, TRUSTING
 from drfsm.cli.examples import with_examples
 from drfsm.cli.first_page import COMMANDS
 from drfsm.cli.fitting import say_fitting
+from drfsm.cli.leaving import leave_with
 from drfsm.cli.nearest import did_you_mean, suggested
 from drfsm.cli.say import say, say_text
 from drfsm.errors import DrfsmError, ExitCode, IllegalTransition, Unreachable, UsageFault
 
-__all__ = ["COMMANDS", "cli", "filled", "main", "run"]
+__all__ = ["COMMANDS", "cli", "filled", "main", "report_fault", "run"]
 
 _DEFECT_SHOWN = 4000  # characters
 
@@ -113,25 +113,12 @@ def cli(context: click.Context) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command and exit with its code.
-
-    The interpreter isn't taken apart: obstore's threads live on, and one that lets go of a Python object while
-    that happens ends the process with SIGABRT, seen in one of some hundred runs. What is registered with atexit
-    after this line is still called, and output is flushed.
-    """
+    """Run a command and exit with its code (leaving.py)."""
     os.umask(0o077)  # whatever is written by whichever library is for this user only
     codes: list[int] = []
-    atexit.register(lambda: _leave(*codes))
+    leave_with(codes)
     codes.append(run(argv))
     sys.exit(codes[0])
-
-
-def _leave(code: int = ExitCode.DEFECT) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # closed, or nobody reads any more
-            if stream is not None:  # None: closed from the start
-                stream.flush()
-    os._exit(code)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -143,7 +130,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         code: Any = cli.main(args=words, prog_name="drfsm", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001  the last line of defence: no traceback reaches an operator
-        return int(_report_fault(fault, next((word for word in words if word in COMMANDS), "")))
+        return int(report_fault(fault, next((word for word in words if word in COMMANDS), "")))
     return code if isinstance(code, int) else int(ExitCode.DONE)
 
 
@@ -152,7 +139,7 @@ def _waiting(words: str) -> None:
         say(words, err=True)
 
 
-def _report_fault(fault: BaseException, command: str = "") -> int:
+def report_fault(fault: BaseException, command: str = "") -> int:
     """Print what went wrong; return the exit code."""
     match fault:
         case DrfsmError():
@@ -179,9 +166,9 @@ def _report_fault(fault: BaseException, command: str = "") -> int:
             code = ExitCode.DONE
         case ModuleNotFoundError() if fault.name and not fault.name.startswith("drfsm"):
             hint = 'pip install "drfsm[sandbox]" for the sandbox; pip install --force-reinstall drfsm for all others'
-            code = _report_fault(UsageFault(f"this command needs {fault.name}, which is not installed", hint=hint))
+            code = report_fault(UsageFault(f"this command needs {fault.name}, which is not installed", hint=hint))
         case OSError() if fault.errno is not None:
-            code = _report_fault(_of_the_system(fault), command)
+            code = report_fault(_of_the_system(fault), command)
         case _:
             code = _defect(fault)
     return code

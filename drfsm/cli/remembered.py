@@ -27,7 +27,7 @@ PAGE = "status.page"
 LOG, LOCK = "state_transitions.log", ".lock"
 _LARGEST_BYTES = 16 << 20
 _SETTLED_SECONDS = 2
-_CODE = ("cli/status.py", "cli/fitting.py", "evidence/standing.py", "evidence/remains.py", "evidence/wording.py",
+_CODE = ("cli/status_page.py", "cli/fitting.py", "evidence/standing.py", "evidence/remains.py", "evidence/wording.py",
          "runs/selection.py")  # fmt: skip
 
 

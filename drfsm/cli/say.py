@@ -12,6 +12,7 @@ import errno
 import io
 import os
 import re
+import sys
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -53,9 +54,17 @@ def say_json(value: Any) -> None:
 
 
 def _echo(text: str, *, err: bool = False) -> None:
-    import click
+    stream = sys.stderr if err else sys.stdout
+    if stream is None:  # closed from the start
+        return
+    try:
+        stream.write(f"{text}\n")
+    except UnicodeEncodeError:  # a terminal of another encoding: click knows what can be written to it
+        import click
 
-    click.echo(text, err=err)
+        click.echo(text, err=err)
+    else:
+        stream.flush()
 
 
 class Enduring(io.TextIOBase):

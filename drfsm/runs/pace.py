@@ -2,10 +2,11 @@
 
 Asked by `drfsm plan` and `drfsm watch`, and answered alike: by the newest runs of the same machine and scope that were
 no dry runs. On this computer by their records, whose chain is verified, of the same bucket and prefix; a row in which
-a run stood, or that a person took, is left out (evidence/row_times.py). In a bucket by the summaries of its mirrors,
-as the records of many runs are many objects: a summary is a claim, what is not of its shape counts for nothing, and a
-hold counts as part of its row. No decision stands on any of it. Reads no more than it must: a summary tells at a glance
-of which machine a bundle is. What can't be read counts for nothing: `drfsm list` says what is wrong with it.
+a run stood, or that a person took, is left out (evidence/row_times.py); a watch counts it where no run took the row
+without. In a bucket by the summaries of its mirrors, as the records of many runs are many objects: a summary is a
+claim, what is not of its shape counts for nothing, and a hold counts as part of its row. No decision stands on any of
+it. Reads no more than it must: a summary tells at a glance of which machine a bundle is. What can't be read counts for
+nothing: `drfsm list` says what is wrong with it.
 """
 
 import math
@@ -57,11 +58,15 @@ class Step(NamedTuple):
 
 
 class Earlier(NamedTuple):
-    """An earlier run. ``seconds``: how long each row took, by its key. ``way``: a complete run's rows, in order."""
+    """An earlier run. ``seconds``: how long each row took, by its key. ``way``: a complete run's rows, in order.
+
+    ``stood``: how long it stood before each row, with holds and a person's time: for rows that no run took without.
+    """
 
     run_id: str
     seconds: Mapping[str, float]
     way: Sequence[tuple[str, str, str]] = ()  # (state, trigger, to)
+    stood: Mapping[str, float] = {}
 
 
 class History(NamedTuple):
@@ -84,16 +89,19 @@ class History(NamedTuple):
 def history_of(earlier: Iterable[Earlier], but: str = "") -> History:
     """Return what earlier runs tell. ``earlier``: newest first; ``but``: the run that is shown, which is left out."""
     times: dict[Leaving, list[float]] = {}
+    stood: dict[Leaving, list[float]] = {}
     way: Sequence[tuple[str, str, str]] = ()
     runs = 0
     for run in earlier:
         if run.run_id == but:
             continue
         runs += bool(run.seconds)
-        for row, seconds in run.seconds.items():
-            times.setdefault((source_of(row), trigger_of(row)), []).append(seconds)
+        for samples, took in ((times, run.seconds), (stood, run.stood)):
+            for row, seconds in took.items():
+                samples.setdefault((source_of(row), trigger_of(row)), []).append(seconds)
         way = way or run.way
-    return History({row: Pace(median(took), len(took)) for row, took in times.items()}, way, runs)
+    paces = {row: Pace(median(took), len(took)) for row, took in {**stood, **times}.items()}
+    return History(paces, way, runs)
 
 
 def here(machine: str, inputs: Mapping[str, Any], scope: str = "live") -> Iterator[Earlier]:
@@ -121,9 +129,15 @@ def _in_bundle(place: Path, machine: str, inputs: Mapping[str, Any], scope: str)
     alike = (state.machine, state.scope, state.dry_run) == (machine, scope, False)
     if not alike or any(state.inputs.get(name) != inputs.get(name) for name in ("bucket", "prefix")):
         return None
-    commits = [record.content for record in records if isinstance(record.content, Commit)]
-    way = tuple((commit.source, commit.trigger, commit.to) for commit in commits)
-    return Earlier(state.run_id, row_seconds(records), way if state.status == "complete" else ())
+    entered, way = records[0].at, []
+    stood: dict[str, float] = {}
+    for record in records:
+        if isinstance(commit := record.content, Commit):
+            lasted = seconds_between(entered, record.at)
+            stood |= {commit.row: lasted} if lasted is not None and lasted >= 0 else {}
+            way.append((commit.source, commit.trigger, commit.to))
+            entered = record.at
+    return Earlier(state.run_id, row_seconds(records), tuple(way) if state.status == "complete" else (), stood)
 
 
 def below(store: "ObjectStore", home: str, machine: str, scope: str = "live") -> Iterator[Earlier]:

@@ -211,7 +211,7 @@ def test_a_defect_leaves_its_traceback_in_a_file_and_words_on_the_terminal(
 ) -> None:
     """What nobody thought of exits with 1, says that it is drfsm's fault, and where the traceback lies."""
     drfsm(*given(tmp_path, confirm1="no"))
-    monkeypatch.setattr("drfsm.cli.status.fold", lambda _records: {0: 0}[1])  # who would think of that
+    monkeypatch.setattr("drfsm.cli.status_page.fold", lambda _records: {0: 0}[1])  # who would think of that
     told = drfsm("status", tmp_path / "bundle")
     assert told.code == ExitCode.DEFECT
     assert "a defect in drfsm, not in your sites" in told.err

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from drfsm.cli.main import COMMANDS, _report_fault
+from drfsm.cli.main import COMMANDS, report_fault
 from drfsm.cli.main import run as drfsm
 from drfsm.cli.next_steps import NOUNS, for_command
 from drfsm.errors import ExitCode, LeaseHeld, Unreachable
@@ -95,16 +95,16 @@ def test_a_hint_is_worded_for_the_command(hint: str) -> None:
 
 def test_what_an_interrupted_noun_says(capfd: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C in a noun leaves no run to look at."""
-    assert _report_fault(KeyboardInterrupt(), "backup") == ExitCode.INTERRUPTED
+    assert report_fault(KeyboardInterrupt(), "backup") == ExitCode.INTERRUPTED
     assert "status" not in capfd.readouterr().err
-    assert _report_fault(KeyboardInterrupt(), "failback") == ExitCode.INTERRUPTED
+    assert report_fault(KeyboardInterrupt(), "failback") == ExitCode.INTERRUPTED
     assert "`drfsm status`" in capfd.readouterr().err
 
 
 def test_the_exit_code_is_the_faults_own(capfd: pytest.CaptureFixture[str]) -> None:
     """Only the words differ."""
     for fault in (Unreachable("x", hint="drfsm resume"), LeaseHeld("x", hint="drfsm resume failback-1")):
-        assert _report_fault(fault, "backup") == _report_fault(fault, "failback") == fault.exit_code
+        assert report_fault(fault, "backup") == report_fault(fault, "failback") == fault.exit_code
     capfd.readouterr()
 
 

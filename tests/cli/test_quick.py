@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from drfsm.runs.glance import LOG, Glance, glance
 from tests.command import Drfsm
 
 ROOT = Path(__file__).parents[2]
+DURATION = re.compile(r"\(\d[^)]*\)")
 BUNDLES = ROOT / "tests/data/bundles"
 RECORDED = sorted(log.parent for log in BUNDLES.glob("*/*/state_transitions.log"))
 CLIENTS = {
@@ -40,7 +42,7 @@ A_RUNNER = {"drfsm.engine.runner", "drfsm.engine.step", "drfsm.dr.backup.restore
 UNWANTED = {
     ("--help",): CLIENTS | THE_SEARCH | MACHINES | RECORDS | {"click", "drfsm.cli.main", "drfsm.cli.failback"},
     ("list",): CLIENTS | THE_SEARCH | MACHINES | RECORDS,
-    ("status",): CLIENTS | THE_SEARCH | MACHINES,
+    ("status",): CLIENTS | THE_SEARCH | MACHINES | {"click", "drfsm.cli.main", "drfsm.cli.options"},
     ("replay", "--quiet"): CLIENTS | THE_SEARCH | A_RUNNER,
 }
 """What a command must not load."""
@@ -209,5 +211,30 @@ def test_the_first_page_meets_a_closed_a_full_and_a_short_output(tmp_path: Path)
         ended = subprocess.run(
             ["bash", "-c", f"{command} {ending}"], capture_output=True, text=True, check=False, cwd=ROOT,
             env={**os.environ, "DRFSM_HOME": str(tmp_path)},
+        )  # fmt: skip
+        assert (ended.returncode, "Traceback" in ended.stderr) == (code, False), (ending, ended)
+
+
+@pytest.mark.parametrize("named", ["failback", "", "nothing here"])
+def test_status_says_the_same_without_click(home: Path, drfsm: Drfsm, named: str) -> None:
+    """The door asks for the page itself: of a run, of no name where two are open, of a name that nobody has."""
+    words = [str(home / "runs" / named)] if named else []
+    alone = subprocess.run(
+        [sys.executable, "-m", "drfsm", "status", *words], capture_output=True, text=True, check=False, cwd=ROOT,
+        env={**os.environ, "DRFSM_HOME": str(home)},
+    )  # fmt: skip
+    by_click = drfsm("status", *words)
+    assert (alone.returncode, alone.stderr) == (by_click.code, by_click.err)
+    assert DURATION.sub("", alone.stdout) == DURATION.sub("", by_click.out)
+    assert (alone.returncode, bool(alone.stderr)) == ((0, False) if named == "failback" else (2, True))
+
+
+def test_status_meets_a_closed_a_full_and_a_short_output(home: Path) -> None:
+    """As by click: closed: nothing to say, exit 0; full: exit 12; a reader that left: no traceback."""
+    command = f"{sys.executable} -m drfsm status {home / 'runs/failback'}"
+    for ending, code in ((">&-", 0), ("> /dev/full", 12), ("| true", 0)):
+        ended = subprocess.run(
+            ["bash", "-c", f"{command} {ending}"], capture_output=True, text=True, check=False, cwd=ROOT,
+            env={**os.environ, "DRFSM_HOME": str(home)},
         )  # fmt: skip
         assert (ended.returncode, "Traceback" in ended.stderr) == (code, False), (ending, ended)

@@ -19,7 +19,7 @@ from drfsm.cli.examples import EXAMPLES
 from drfsm.cli.exit_codes import MEANINGS, page_table
 from drfsm.cli.first_page import COMMANDS
 from drfsm.cli.first_page import EXAMPLES as OF_ALL
-from drfsm.cli.main import _report_fault, cli
+from drfsm.cli.main import cli, report_fault
 from drfsm.cli.nearest import nearest
 from drfsm.errors import ExitCode, IllegalTransition
 from tests.command import Drfsm
@@ -102,7 +102,7 @@ def test_a_misspelt_name_gets_the_nearest_one(drfsm: Drfsm, typed: str, code: in
 def test_a_trigger_that_is_not_legal_gets_the_nearest_legal_one(capsys: pytest.CaptureFixture[str]) -> None:
     """`drfsm request skip_soka`: the legal ones stay named."""
     fault = IllegalTransition(machine="failback", state="s", trigger="skip_soka", legal=["abort", "skip_soak"])
-    assert _report_fault(fault, "request") == ExitCode.ILLEGAL
+    assert report_fault(fault, "request") == ExitCode.ILLEGAL
     assert "next: Did you mean: skip_soak? legal here: abort, skip_soak" in capsys.readouterr().err
 
 

@@ -181,6 +181,14 @@ def test_what_is_usual_is_the_median_of_runs_of_the_same_procedure() -> None:
     assert (history.runs, history.way) == (3, (("a", "go", "b"),))
 
 
+def test_a_hold_counts_only_for_a_row_that_no_run_took_without_one() -> None:
+    """So that one night on hold is not usual, and a row that always waits for a person is not unknown."""
+    slow = Earlier("x", {}, (), {"a --go--> b": 9000.0, "b --approve--> c": 60.0})
+    quick = Earlier("y", {"a --go--> b": 2.0}, (), {"a --go--> b": 2.0})
+    history = history_of([slow, quick])
+    assert (history.usual("a", "go"), history.usual("b", "approve")) == (Pace(2.0, 1), Pace(60.0, 1))
+
+
 def test_runs_of_this_computer_tell_by_their_records_what_watch_and_plan_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

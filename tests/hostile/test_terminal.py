@@ -98,7 +98,7 @@ def test_no_refusal_steers_a_terminal_or_forges_a_next_step(
     fault: DrfsmError, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What it says may come from a pod's log or a lease: each part is one line."""
-    main._report_fault(fault)
+    main.report_fault(fault)
     told = capsys.readouterr().err
     assert harmless(told)
     assert not any(line.startswith("next:") for line in told.splitlines())
