@@ -7,13 +7,14 @@ from drfsm.runs.plan_changes import projected
 from tests.endpoints.conftest import Benches
 from tests.endpoints.test_gates import Switched
 
+CLOSED, OPENED = ("writes: open", "writes: closed"), ("writes: closed", "writes: open")
 ROWS = (
     # action, the fact that its row sets, its value, and what a plan says before it
     ("lower_endpoint_ttl", "endpoint_ttl", "low", {("TTL: 300 s", "TTL: 60 s")}),
-    ("close_source_gate", "primary_gate", "closed", {("writes: open", "writes: closed"), ("API_WRITES: 1", "API_WRITES: 0")}),
+    ("close_source_gate", "primary_gate", "closed", {CLOSED, ("API_WRITES: 1", "API_WRITES: 0")}),
     ("declare_active_site", "active_site", "new", {("site: primary, writes: closed", "site: dr, writes: closed")}),
     ("move_endpoints", "endpoint_site", "new", {("leads to: primary", "leads to: dr (127.0.0.2)")}),
-    ("open_target_gate", "dr_gate", "open", {("writes: closed", "writes: open"), ("API_WRITES: 0", "API_WRITES: 1")}),
+    ("open_target_gate", "dr_gate", "open", {OPENED, ("API_WRITES: 0", "API_WRITES: 1")}),
 )  # fmt: skip
 
 
