@@ -142,6 +142,7 @@ class _Judge:
     defaults: Mapping[str, Any]
     state: RunState = field(factory=RunState)
     readings: dict[str, Reading] = field(factory=dict)  # as last read
+    begun: dict[str, int] = field(factory=dict)  # row key -> intents since a person last asked for the run to go on
     waited: dict[str, float] = field(factory=dict)  # row key -> how long it waited, at its last sample
     decisions: list[Decision] = field(factory=list)
     remarks: dict[str, None] = field(factory=dict)
@@ -155,6 +156,10 @@ class _Judge:
         for decision in self._decided(record):
             self.decisions.append(decision)
         self.readings |= facts
+        if record.kind in ("lease_acquired", "resumed", "held"):
+            self.begun.clear()
+        elif isinstance(content, Intent):
+            self.begun[content.row] = self.begun.get(content.row, 0) + 1
         self._follow(record, facts)
         self.state = fold([record], self.state)
 
@@ -218,8 +223,9 @@ class _Judge:
         redo = self.state.open is not None and self.state.open.row == step.row
         values = {**_values(self.readings), **_values(step.facts)}
         now, because = self._judged(row, values, skipped=set(row.sets) if redo else set())
-        if now == ALLOWED and isinstance(step, Intent) and step.attempt > (most := row.attempts.limit(self._inputs)):
-            now, because = HELD, f"this was attempt {step.attempt}, and {most} are allowed"
+        tries, most = self.begun.get(step.row, 0) + 1, row.attempts.limit(self._inputs)
+        if now == ALLOWED and isinstance(step, Intent) and tries > most:
+            now, because = HELD, f"this was try {tries}, and {most} are allowed"
         return evolve(decision, now=now, because=because)
 
     def _judged(self, row: Row, values: Values, skipped: set[str]) -> tuple[str, str]:
