@@ -15,7 +15,7 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.claims import json_of
-from drfsm.errors import DrfsmError, EvidenceFault, Unreadable
+from drfsm.errors import DrfsmError, EvidenceFault, ExitCode, Unreadable
 from drfsm.journal import GENESIS, Record, digest
 
 SCHEMA_VERSION = 1
@@ -40,6 +40,7 @@ _HINT = "keep the file as it is for the investigation; take the exercise's recor
 class ExerciseRefused(DrfsmError):
     """What was asked for does not fit where an exercise stands. Nothing was recorded."""
 
+    exit_code = ExitCode.REFUSED
     fault = "operator"
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from drfsm.adapters.file_journal import LOG
 from drfsm.errors import ExitCode
+from drfsm.runs import mirrors
+from tests.cli.test_watch import Bucket
 from tests.command import Drfsm
 from tests.recorded import BUNDLES
 
@@ -48,6 +50,29 @@ def test_a_run_whose_evidence_does_not_hold_counts_for_nothing(drfsm: Drfsm, hom
     log.write_bytes(b"")
     assert len(drfsm("coverage", "failback", "-o", "json").json["left_out"]) == 1
     assert "NOT counted" in drfsm("coverage", "failback").err
+
+
+def test_a_mirror_counts_like_a_bundle_and_the_same_run_once(
+    drfsm: Drfsm, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run of the bucket is the one that is here, but for the records that it has more of."""
+    bucket = Bucket()
+    monkeypatch.setattr(mirrors, "store_of", lambda _bucket, _places: bucket)
+    log = home / "failback-1" / LOG
+    started = json.loads(log.read_bytes().splitlines()[0])["body"]
+    inputs = started["inputs"]
+    prefix = str(inputs.get("journal_prefix") or inputs["prefix"]).strip("/")
+    at = f"{prefix}/drfsm/runs/{started['run_id']}"
+    for number, line in enumerate(log.read_bytes().splitlines(keepends=True)):
+        bucket.put(f"{at}/{number:06d}.json", line)
+    bucket.put(f"{at}/failback.yaml", (home / "failback-1" / "failback.yaml").read_bytes())
+    bucket.bucket = inputs["bucket"]
+    argv = ("coverage", "failback", "--mirror", f"s3://{inputs['bucket']}/{prefix}", "-o", "json")
+    both = drfsm(*argv).json
+    assert (both["runs"], both["left_out"]) == (1, [])
+    shutil.rmtree(home / "failback-1")
+    assert drfsm(*argv).json == both
+    assert drfsm("coverage", "failback", "--mirror", "results/jobs").code == ExitCode.USAGE
 
 
 def test_a_script_learns_from_the_exit_code_whether_a_change_decides_otherwise(drfsm: Drfsm, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_plan_that_is_no_yaml_or_not_there_is_refused(drfsm: Drfsm, tmp_path: 
 
 REFUSED: dict[str, tuple[tuple[object, ...], str]] = {
     "closed without an attestation": (("exercise", "close"), "nobody has attested"),
-    "an empty note": (("exercise", "note", " "), "says nothing"),
+    "an empty note": (("exercise", "note", "n/a"), "says nothing"),
     "a deficiency of nobody": (("exercise", "deficiency", "It broke", "--due", "2027-03-31"), "--owner"),
     "a deficiency for ever": (("exercise", "deficiency", "It broke", "--owner", "Ann"), "--due"),
     "a deficiency with a placeholder": (
@@ -167,7 +167,7 @@ def test_what_does_not_fit_is_refused_and_leaves_no_trace(
     begun(drfsm, tmp_path)
     before = (exercises.home() / NAME / exercises.LOG).read_bytes()
     refused = drfsm(*argv)
-    assert refused.code in (ExitCode.USAGE, ExitCode.DEFECT + 2)
+    assert refused.code in (ExitCode.USAGE, ExitCode.REFUSED)
     assert words in refused.err
     assert (exercises.home() / NAME / exercises.LOG).read_bytes() == before
 

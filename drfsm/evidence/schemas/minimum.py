@@ -29,10 +29,9 @@ from drfsm.evidence.schemas.shapes import (
 _NONE_SAID = record({"none": about("Why there is none") | SAID})
 _TEXT = either(SAID, _NONE_SAID)
 _TIME = either(ref("time"), _NONE_SAID)
-_FACTS = either(_NONE_SAID, {"type": "object", "minProperties": 1, "not": {"required": ["unknown"]}})
-_POINTERS = either(
-    _NONE_SAID, mapping({"type": ["object", "null"]}) | {"minProperties": 1, "not": {"required": ["unknown"]}}
-)
+_WHY_NOT = either({"required": ["unknown"]}, {"required": ["none"]})
+_FACTS = either(_NONE_SAID, {"type": "object", "minProperties": 1, "not": _WHY_NOT})
+_POINTERS = either(_NONE_SAID, mapping({"type": ["object", "null"]}) | {"minProperties": 1, "not": _WHY_NOT})
 _PREFIX = either(matching("^s3://[^/]+/.+"), _NONE_SAID)
 
 
