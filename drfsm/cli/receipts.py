@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,8 @@ def _schema_of(path: Path, named: str | None) -> str:
 def _result(path: Path, named: str | None) -> dict[str, Any]:
     """Return what a check of one file says. Raises UsageFault for a file that can't be read, or has no schema."""
     from drfsm.evidence.receipts import check as faults_of
-    from drfsm.evidence.schemas import files as schemas
 
-    known = {name.removesuffix(".schema.json"): text for name, text in schemas().items()}
-    name = _schema_of(path, named)
+    known, name = _schemas(), _schema_of(path, named)
     if name not in known:
         told = ", ".join(known)
         raise UsageFault(f"{path}: the file's name does not tell its schema", hint=f"--schema, one of {told}")
@@ -104,6 +103,14 @@ def _result(path: Path, named: str | None) -> dict[str, Any]:
     if has_minimum:
         faults += faults_of(value, json.loads(known[f"{machine}.minimum"]))
     return _told(path, name, sorted(set(faults)), note)
+
+
+@cache
+def _schemas() -> Mapping[str, str]:
+    """Return every schema, by its name."""
+    from drfsm.evidence.schemas import files as schemas
+
+    return {name.removesuffix(".schema.json"): text for name, text in schemas().items()}
 
 
 def _told(path: Path, name: str, faults: Sequence[str], note: str = "") -> dict[str, Any]:
