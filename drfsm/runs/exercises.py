@@ -218,7 +218,7 @@ def _runs(period: str) -> Iterator[Fields]:
             records = read_chain(place).records
             state = fold(records)
         except DrfsmError as fault:
-            rows.append({"run_id": place.name, "fault": fault.what, "started_at": ""})
+            rows.append({"run_id": place.name, "machine": "unreadable", "fault": fault.what, "started_at": ""})
             continue
         if state.started_at.startswith(period):
             rows.append(

@@ -270,11 +270,16 @@ def test_the_year_on_one_page(drfsm: Drfsm, tmp_path: Path, bundle: Path) -> Non
     drfsm("exercise", "deficiency", "Nobody <b>may</b> approve", "--owner", "Ben Ito", "--due", "2020-01-01")
     drfsm(*ATTEST[:2], "failed", *ATTEST[3:], "--criterion", "1=not_met", "--criterion", "2=met")
     drfsm("exercise", "close")
+    runs = tmp_path / "home" / "runs"
+    for name in ("whole", "broken"):
+        shutil.copytree(bundle, runs / name)
+    (runs / "broken" / LOG).write_bytes(b"x\n")
     period = shown(drfsm)["started_at"][:4]
     out = tmp_path / "year.html"
     assert drfsm("report", "--period", period, "--html", out).code == ExitCode.DONE
     text = " ".join(out.read_text(encoding="utf-8").split())
-    for words in ("1 failed", "OVERDUE", "NOT met", "Nobody &lt;b&gt;may&lt;/b&gt; approve", "2027-11-30"):
+    for words in ("1 failed", "OVERDUE", "NOT met", "Nobody &lt;b&gt;may&lt;/b&gt; approve", "2027-11-30",
+                  "unreadable: 1, drill: 1", "line 1 does not start with"):  # fmt: skip
         assert words in text
     assert "<script" not in text
     assert drfsm("report", "--period", "1999", "--html", out).code == ExitCode.DONE
