@@ -32,6 +32,10 @@ COMMANDS: "Mapping[str, tuple[str, str, str]]" = {
     "watch": ("watch", "watch", "Follow a run live: what is done, what it waits for, how long that may take."),
     "list": ("list_runs", "list_runs", "List the runs of this computer or of a bucket, newest first."),
     "replay": ("replay", "replay", "Tell a run's story from its journal, offline, and audit it."),
+    "report": ("report", "report", "Write a run, or a year's exercises, as one HTML page for whoever has no terminal."),
+    "coverage": ("coverage", "coverage", "Say which rows, holds and recoveries were ever exercised, and when."),
+    "exercise": ("exercise", "exercise", "Keep the record of an exercise: plan, notes, deficiencies, attestation."),
+    "receipts": ("receipts", "receipts", "Check receipts against their schemas and their minimum fields, offline."),
     "health": ("health", "health", "Say whether what is published is fresh and correct: for people, cron and alarms."),
     "metrics": ("metrics", "metrics", "Print metrics of runs for Prometheus: ends, open runs, nobody can publish."),
     "dashboard": (

@@ -44,6 +44,12 @@ if TYPE_CHECKING:
     help="Trust this declaration like one of drfsm's own.  [$DRFSM_TRUST_MACHINES]",
 )
 @click.option(
+    "--under",
+    metavar="FILE",
+    help="Judge what was recorded by this declaration instead: where it would hold, refuse or allow. Exits with 11 if"
+    " it would decide otherwise.",
+)
+@click.option(
     "--otlp", is_flag=True, help="Also send the run's trace to the collector that $OTEL_EXPORTER_OTLP_ENDPOINT names."
 )
 def replay(
@@ -52,6 +58,7 @@ def replay(
     expect_head: str | None,
     expect_records: int | None,
     machines: tuple[str, ...],
+    under: str | None,
     *,
     quiet: bool,
     verbose: bool,
@@ -67,11 +74,13 @@ def replay(
     from drfsm.runs import trust
     from drfsm.runs.approvals import allowed_signers
 
+    if under is not None:
+        return _under(bundle_, under, output, verbose=verbose)
     collector = _collector() if otlp else None  # BEFORE the story: whoever asks for it in vain hears that first
     raw, spec, beside = logged(bundle_)
     records = readable(raw)
     origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
-    judges, late = _bound(spec.name)
+    judges, late = bound(spec.name)
     own_signers = allowed_signers() if can_check() else ""
     verdict = audit(
         raw, spec, judges=judges, late=late, expected_head=expect_head, expected_records=expect_records, origin=origin,
@@ -113,6 +122,21 @@ def _plan_beside(named: str | None) -> dict[str, Any] | None:
         return {}  # which no digest fits
 
 
+def _under(named: str | None, under: str, output: str, *, verbose: bool) -> int:
+    """Judge a run by another declaration. Returns 0 where it would decide the same everywhere, else 11."""
+    from drfsm.cli.machine_named import load_named
+    from drfsm.dr.procedures import with_defaults
+    from drfsm.evidence.counterfactual import counterfactual
+
+    raw, spec, _ = logged(named)
+    judged = counterfactual(readable(raw), spec, load_named(under), with_defaults(spec.name, {}))
+    if output == "json":
+        say_json(judged.json)
+    else:
+        say_lines(judged.lines(verbose=verbose))
+    return int(ExitCode.DONE if judged.same else ExitCode.DIFFERENT)
+
+
 def _collector() -> "Collector":
     """Return the collector of traces. Raises UsageFault where the environment names none that can be used."""
     from drfsm.adapters import otlp
@@ -143,7 +167,7 @@ def logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | N
     return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml", recorded=True), None
 
 
-def _bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+def bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
     """Return the judges of a shipped machine, and how it settles late requests; nothing of another one."""
     from drfsm.dr.procedures import MACHINES, binding
 

@@ -24,7 +24,17 @@ def check(receipt: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
     except ImportError:
         raise UsageFault("checking a receipt needs jsonschema", hint="pip install jsonschema") from None
     violations = (best_match([error]) for error in Draft202012Validator(schema).iter_errors(receipt))
-    return sorted(f"{violation.json_path}: {_short(violation.message)}" for violation in violations)
+    return sorted(f"{violation.json_path}: {_words(violation)}" for violation in violations)
+
+
+def _words(violation: Any) -> str:
+    """Return what is wrong; of a text that says nothing, that, and not the pattern by which it was found."""
+    from drfsm.evidence.schemas.said import BLANK, PLACEHOLDER
+
+    patterns = {"not": {"pattern": PLACEHOLDER}, "pattern": BLANK}
+    if violation.validator in patterns and violation.validator_value == patterns[violation.validator]:
+        return f"{_short(repr(violation.instance))} says nothing: it is empty, or a placeholder"
+    return _short(violation.message)
 
 
 def _short(message: str) -> str:

@@ -7,6 +7,7 @@ file to it. It says more than drfsm's own reader asks (record_types.py): which w
 from typing import Any
 
 from drfsm.journal.field_types import Field, fields_of
+from drfsm.journal.field_words import described
 from drfsm.journal.record_types import IDENTITY, KINDS, Check, ForeseenCheck, NextAction, Reading
 
 Schema = dict[str, Any]
@@ -24,7 +25,7 @@ _PROVEN: Schema = {
 
 def record_schema() -> Schema:
     """Return the schema of one record, with its place in the chain."""
-    return {
+    schema: Schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "https://drfsm.invalid/receipts_schema/journal_record.schema.json",
         "title": "One line of state_transitions.log",
@@ -54,6 +55,8 @@ def record_schema() -> Schema:
             **{kind: _declared(declared) for kind, declared in KINDS.items()},
         },
     }
+    told: Schema = described(schema)
+    return told
 
 
 def _body_of(kind: str) -> Schema:

@@ -41,3 +41,16 @@ class Course:
     def steps(self, row: Row) -> tuple[int, ...]:
         """Return the steps at which a row was taken. Rows that inputs tell apart may share their key."""
         return self.taken.get((row.key, row.line), ())
+
+
+@frozen
+class Paint:
+    """How a drawing is coloured by something other than one run: by what was ever exercised, say.
+
+    A row or a state that has no class is drawn pale. ``legend``: class -> what it stands for.
+    """
+
+    title: str
+    rows: Mapping[tuple[str, int], str]  # a row's key and line -> a class of the drawing
+    states: Mapping[str, str]
+    legend: Mapping[str, str]

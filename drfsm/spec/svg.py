@@ -1,7 +1,8 @@
 """Draws a declared machine as SVG: the happy path as its spine, other ways and the ways out to its right.
 
 One file, without scripts, fonts or programs of others. Lines run in channels between the boxes (layout.py), rows of one
-trigger to one state share a line. A ``Course`` draws one run on its machine. Deterministic; every text is escaped.
+trigger to one state share a line. A ``Course`` draws one run on its machine, a ``Paint`` colours it by something else.
+Deterministic; every text is escaped.
 """
 
 from collections import Counter
@@ -11,9 +12,10 @@ from html import escape
 
 from attrs import define, field, frozen
 
-from drfsm.spec.course import Course
+from drfsm.spec.course import Course, Paint
 from drfsm.spec.layout import placed
 from drfsm.spec.model import By, MachineSpec, Row
+from drfsm.spec.svg_style import style
 from drfsm.spec.ways import Way, Ways
 
 _CHARACTER = 7.3  # wide, of the names in boxes
@@ -25,48 +27,16 @@ _GAP = 30
 _MARGIN = 24
 _HEAD = 84
 _NOTE_WIDTH = 46  # characters
-
-_STYLE = """
-  .paper { fill: #ffffff }
-  text { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 12px; fill: #1f2328 }
-  .title { font-size: 16px; font-weight: bold }
-  .label, .note, .loop { font-size: 10.5px; paint-order: stroke; stroke: #ffffff; stroke-width: 3px }
-  .note, .loop { stroke: none }
-  .loop { fill: #57606a }
-  .box { fill: #ffffff; stroke: #57606a; stroke-width: 1.2 }
-  .box.happy { fill: #e6f6ea; stroke: #1a7f37; stroke-width: 2 }
-  .box.out { fill: #fafafa; stroke: #8c959f; stroke-dasharray: 5 3 }
-  .end { fill: none; stroke: inherit }
-  .line { fill: none; stroke: #57606a; stroke-width: 1.2 }
-  .line.happy { stroke: #1a7f37; stroke-width: 2.4 }
-  .line.failure { stroke: #cf222e; stroke-dasharray: 5 3 }
-  .line.operator { stroke: #9a6700 }
-  .tip { fill: #57606a }
-  .tip.happy { fill: #1a7f37 }
-  .tip.failure { fill: #cf222e }
-  .tip.operator { fill: #9a6700 }
-  .label.failure { fill: #cf222e }
-  .label.operator { fill: #9a6700 }
-  .label.happy { fill: #1a7f37 }
-  .label.no-return { font-weight: bold; fill: #8250df }
-  .run .line, .run .box { opacity: 0.35 }
-  .run .label, .run .name, .run .loop { fill-opacity: 0.45 }
-  .run .tip { opacity: 0.35 }
-  .run .taken.tip { opacity: 1; fill: #0969da }
-  .run .taken.line { opacity: 1; stroke: #0969da; stroke-width: 3.2; stroke-dasharray: none }
-  .run .taken.box { opacity: 1; stroke: #0969da; stroke-width: 3; stroke-dasharray: none }
-  .run .taken.label, .run .taken.name { fill-opacity: 1 }
-  .run .taken.label { fill: #0969da; font-weight: bold }
-  .note.killed { fill: #cf222e; font-weight: bold }
-  .note.held { fill: #9a6700; font-weight: bold }
-  .note.resumed { fill: #0969da }
-  .note.stands, .note.ended { font-weight: bold }
-"""
+_BEST = ("taken", "live", "drill", "older", "never")
+"""Of rows that share a line: which class its tip and its label have."""
 
 
-def svg(spec: MachineSpec, course: Course | None = None) -> str:
-    """Return a machine as an SVG document; with a course, the run on it."""
-    return _Drawing(spec, course).text()
+def svg(spec: MachineSpec, course: Course | None = None, paint: Paint | None = None, *, within: str = "") -> str:
+    """Return a machine as an SVG document; with a course, the run on it; with a paint, in its colours.
+
+    ``within``: the class of the page's element that the drawing is put into, so that its rules reach nothing else.
+    """
+    return _Drawing(spec, course, paint, within=within).text()
 
 
 @frozen
@@ -83,7 +53,25 @@ class _Line:
 class _Drawing:
     spec: MachineSpec
     course: Course | None
+    paint: Paint | None = None
+    within: str = ""
     parts: list[str] = field(factory=list)
+
+    @property
+    def _on_it(self) -> Course | Paint | None:
+        """What the machine is drawn for; None: for itself."""
+        return self.course or self.paint
+
+    def _row_class(self, row: Row) -> str:
+        """Return the class that a row has beside its way, with a space before it."""
+        if self.paint:
+            return f" {self.paint.rows.get((row.key, row.line), '')}".rstrip()
+        return " taken" if self.course and self.course.steps(row) else ""
+
+    def _state_class(self, state: str) -> str:
+        if self.paint:
+            return f" {self.paint.states.get(state, '')}".rstrip()
+        return " taken" if self.course and state in self.course.states else ""
 
     @cached_property
     def ways(self) -> Ways:
@@ -192,7 +180,7 @@ class _Drawing:
         across = self._width()
         top, height = self.rows[-1]
         down = top + height + _MARGIN
-        title = self.course.title if self.course else self.spec.name
+        title = self._on_it.title if self._on_it else self.spec.name
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {across:.0f} {down:.0f}" width="{across:.0f}"'
             f' height="{down:.0f}" style="max-width: 100%; height: auto" role="img">'
@@ -202,12 +190,12 @@ class _Drawing:
                 [
                     head,
                     f"<title>{escape(title)}</title>",
-                    f"<style>{_STYLE}</style>",
+                    f"<style>{style(self.within)}</style>",
                     f'<rect class="paper" width="{across:.0f}" height="{down:.0f}"/>',
                     f'<text class="title" x="{_MARGIN}" y="28">{escape(title)}</text>',
                     f'<text x="{_MARGIN}" y="46">{escape(self.spec.reason)}</text>',
                     *self._legend(),
-                    f'<g class="{"run" if self.course else "machine"}">',
+                    f'<g class="{"run" if self._on_it else "machine"}">',
                     *lines,
                     *boxes,
                     "</g>",
@@ -233,6 +221,8 @@ class _Drawing:
 
     def _legend(self) -> Iterator[str]:
         kinds = [("happy", "happy path"), ("", "another way"), ("operator", "a person asks"), ("failure", "a failure")]
+        if self.paint:  # its colours say something else
+            kinds = []
         left = float(_MARGIN)
         for kind, words in kinds:
             yield f'<path class="line {kind}" d="M{left:.0f},66 h28"/>'
@@ -241,11 +231,15 @@ class _Drawing:
         if self.course:
             yield f'<g class="run"><path class="line taken" d="M{left:.0f},66 h28"/></g>'
             yield f'<text class="label" x="{left + 34:.0f}" y="70">taken by this run</text>'
+        for kind, words in self.paint.legend.items() if self.paint else ():
+            yield f'<g class="run"><path class="line {kind}" d="M{left:.0f},66 h28"/></g>'
+            yield f'<text class="label" x="{left + 34:.0f}" y="70">{escape(words)}</text>'
+            left += 34 + len(words) * _SMALL + 18
 
     def _box(self, state: str) -> Iterator[str]:
         left, width = self.columns[self.places[state][0]]
         top, height = self.rows[self.places[state][1]][0], self._height(state)
-        taken = " taken" if self.course and state in self.course.states else ""
+        taken = self._state_class(state)
         way = self.ways.states[state]
         yield f"<g><title>{escape(self._told_of(state))}</title>"
         yield (
@@ -287,7 +281,9 @@ class _Drawing:
         way = self.ways.of_row(first)
         by = {By.RUNNER: way if way is Way.HAPPY else "", By.OPERATOR: "operator", By.FAILURE: "failure"}[first.by]
         kind = f"{way if way is Way.HAPPY else ''} {by}".strip()
-        taken = [row for row in line.rows if self.course and self.course.steps(row)]
+        classes = {(row.key, row.line): self._row_class(row) for row in line.rows}
+        best = next((kind for kind in _BEST if f" {kind}" in classes.values()), "")
+        best = f" {best}" if best else ""
         middle, (top, _) = self._middle(first.to), self.rows[self.places[first.to][1]]
         if line.straight:
             bottom = self.rows[self.places[first.source][1]][0] + self._height(first.source)
@@ -296,16 +292,16 @@ class _Drawing:
         else:
             paths, at = self._led(line, middle, top)
         yield f"<g><title>{escape(self._told_of_rows(line.rows))}</title>"
-        for row, path in sorted(paths, key=lambda pair: pair[0] in taken):
-            yield f'<path class="line {kind}{" taken" if row in taken else ""}" d="{path}"/>'
+        for row, path in sorted(paths, key=lambda pair: bool(classes[pair[0].key, pair[0].line])):
+            yield f'<path class="line {kind}{classes[row.key, row.line]}" d="{path}"/>'
         entry = middle if line.straight else self._entry(line, middle)
         tip = f"M{entry - 4:.1f},{top - 8:.1f} L{entry:.1f},{top:.1f} L{entry + 4:.1f},{top - 8:.1f} z"
-        yield f'<path class="tip {kind}{" taken" if taken else ""}" d="{tip}"/>'
+        yield f'<path class="tip {kind}{best}" d="{tip}"/>'
         no_return = " no-return" if any(row.point_of_no_return for row in line.rows) else ""
         words = self._label(line.rows)
         x, y, anchor = at
         yield (
-            f'<text class="label {kind}{no_return}{" taken" if taken else ""}" x="{x:.1f}" y="{y:.1f}"'
+            f'<text class="label {kind}{no_return}{best}" x="{x:.1f}" y="{y:.1f}"'
             f' text-anchor="{anchor}">{escape(words)}</text></g>'
         )
 

@@ -214,7 +214,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("typed", "names"),
     [
-        ("drfsm re", {"resume", "request", "resolve", "replay"}),
+        ("drfsm re", {"resume", "request", "resolve", "replay", "report", "receipts"}),
         ("drfsm runs ", {"list", "show", "verify", "compare", "sync"}),
         ("drfsm status --o", {"--output"}),
         ("drfsm status fail", {"failback-1"}),

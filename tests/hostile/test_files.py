@@ -504,6 +504,8 @@ ELSEWHERE = {
     "evidence/schemas/__main__.py": "the schemas, in a checkout",
     "cli/machine_new.py": "a new machine's files, in the author's own directory",
     "cli/machine_diagram.py": "the picture that `machine diagram --out` asks for",
+    "cli/report.py": "the page that `report --html` asks for",
+    "cli/coverage.py": "the picture that `coverage --svg` asks for",
     "cli/machine_export.py": "the definition that `machine export --out` asks for",
     "testing/transcripts.py": "an author's transcripts, which a switch of pytest rewrites",
 }

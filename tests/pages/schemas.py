@@ -5,8 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from drfsm.evidence.schemas import files
+from drfsm.evidence.schemas.minimum import MINIMUM
 from drfsm.journal.record_schema import record_schema
 from drfsm.journal.record_types import KINDS
+from drfsm.resources import shipped
+from drfsm.spec import load_machine
 from drfsm.spec.diagram import markdown_table, plain
 
 _MOST = 6  # words of an enumeration that are listed in a table
@@ -18,6 +21,13 @@ Every kind of record, drawn from the table that drfsm checks each record by. A l
 `{"prev":…,"seq":…,"at":…,"kind":…,"body":{…}}`; [journal.md](journal.md) says what the chain is, in which order records
 are written, and how to audit them. For other tools:
 [journal_record.schema.json](../receipts_schema/journal_record.schema.json).
+
+"""
+MINIMUM_FIELDS = """\
+## Minimum fields
+
+What every complete run says, whichever version wrote its summary: a value, or `{"none": why}`. An empty text or a
+placeholder (`TBD`, `n/a`, `<name>`) is none. `drfsm receipts check FILE` holds a summary to it.
 
 """
 RECEIPTS = """\
@@ -42,7 +52,23 @@ def records() -> str:
 def receipts() -> str:
     """Return the page of the receipts."""
     declared = {name: json.loads(text) for name, text in sorted(files().items())}
-    return RECEIPTS + "\n".join(_receipt(name, schema) for name, schema in declared.items())
+    told = "\n".join(_receipt(name, schema) for name, schema in declared.items())
+    return RECEIPTS + MINIMUM_FIELDS + _minimum() + told
+
+
+def _minimum() -> str:
+    """Return the tables of the minimum fields: where each comes from, and the words of the machine's receipt table."""
+    parts = []
+    for machine, minimum in MINIMUM.items():
+        spec = load_machine((shipped("machines") / f"{machine}.yaml").read_bytes(), source=f"{machine}.yaml")
+        rows = [
+            (each.name, ", ".join(f"`{name}`" for name in each.fields), each.source,
+             "; ".join(f"`{spec.receipt[name]}`" for name in each.fields))
+            for each in minimum
+        ]  # fmt: skip
+        head = ("minimum field", f"in `{machine}.summary.json`, below `receipt`", "where it comes from", "as declared")
+        parts.append(f"### Of a {machine}\n\n{markdown_table(head, rows)}\n")
+    return "".join(parts)
 
 
 def _receipt(name: str, schema: Mapping[str, Any]) -> str:

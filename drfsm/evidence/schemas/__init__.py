@@ -12,7 +12,10 @@ from drfsm.evidence.schemas import endpoints, of_the_store, verbs
 from drfsm.evidence.schemas.dashboard import DASHBOARD
 from drfsm.evidence.schemas.doctor import DOCTOR
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
+from drfsm.evidence.schemas.exercise import EXERCISE, PLAN_OF_EXERCISE
 from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
+from drfsm.evidence.schemas.judged import COUNTERFACTUAL, COVERAGE
+from drfsm.evidence.schemas.minimum import FAILBACK_MINIMUM, PROMOTE_MINIMUM
 from drfsm.evidence.schemas.plan import PLAN
 from drfsm.evidence.schemas.promote import PROMOTE
 from drfsm.evidence.schemas.restore import APPLIED, BACKUP, CONTROL_PLANE, REFUSED, RESTORE
@@ -41,6 +44,12 @@ RECEIPTS = (
     *verbs.OFFLINE,
     endpoints.SHOW,
     endpoints.DECLARE,
+    COVERAGE,
+    COUNTERFACTUAL,
+    PLAN_OF_EXERCISE,
+    EXERCISE,
+    FAILBACK_MINIMUM,
+    PROMOTE_MINIMUM,
 )
 
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from attrs import field, frozen
 
+from drfsm.evidence.schemas.glossary import WORDS_OF
+from drfsm.journal.field_words import described
+
 Shape = dict[str, Any]
 Fields = Mapping[str, Shape]
 
@@ -193,14 +196,18 @@ class Receipt:
         """The whole schema; it refers to nothing outside of itself."""
         rules = {"allOf": list(self.rules)} if self.rules else {}
         body = {**self.shape, **rules}
-        return {
-            "$schema": DRAFT,
-            "$id": f"{HOME}/{self.name}.schema.json",
-            "title": self.title,
-            "description": self.description,
-            **body,
-            **_definitions(body),
-        }
+        schema: Shape = described(
+            {
+                "$schema": DRAFT,
+                "$id": f"{HOME}/{self.name}.schema.json",
+                "title": self.title,
+                "description": self.description,
+                **body,
+                **_definitions(body),
+            },
+            WORDS_OF,
+        )
+        return schema
 
     @property
     def text(self) -> str:
