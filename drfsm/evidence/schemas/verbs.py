@@ -7,7 +7,9 @@ from drfsm.evidence.schemas import of_the_store as store
 from drfsm.evidence.schemas.dashboard import DASHBOARD
 from drfsm.evidence.schemas.doctor import DOCTOR
 from drfsm.evidence.schemas.drill import DRILL
+from drfsm.evidence.schemas.exercise import EXERCISE
 from drfsm.evidence.schemas.failback import FAILBACK
+from drfsm.evidence.schemas.judged import COUNTERFACTUAL, COVERAGE
 from drfsm.evidence.schemas.plan import PLAN
 from drfsm.evidence.schemas.promote import PROMOTE
 from drfsm.evidence.schemas.shapes import (
@@ -171,10 +173,36 @@ EXECUTION_INPUT = Receipt(
 
 _OF_A_RUN = (FAILBACK, PROMOTE, DRILL)
 _VERBS_ON_A_RUN = ("resume", "abort", "skip", "request", "resolve", "approve", "decline")
+_BRIEF = ("exercise", "title", "kind", "started_at", "closed_at", "result")
+EXERCISES = Receipt(
+    "exercise.list",
+    title="drfsm exercise show -o json, without a name",
+    description="The exercises that this computer knows.",
+    shape=array(record({name: EXERCISE.shape["properties"][name] for name in _BRIEF})),
+)
+CHECKED = Receipt(
+    "receipts.check",
+    title="drfsm receipts check -o json",
+    description="What each receipt's check found.",
+    shape=array(
+        record(
+            {
+                "file": WORDS,
+                "schema": about("The name of its schema, in receipts_schema/") | WORDS,
+                "verdict": one_of("holds", "DOES NOT HOLD"),
+                "note": about("What was not checked, and why; empty where all was") | TEXT,
+                "faults": about("Empty where it holds") | NAMES,
+            }
+        )
+    ),
+)
 DOCUMENTS: Mapping[str, tuple[Receipt, ...]] = {
     "status": (STATUS,),
     "list": (LIST,),
-    "replay": (REPLAY,),
+    "replay": (REPLAY, COUNTERFACTUAL),
+    "coverage": (COVERAGE,),
+    "exercise show": (EXERCISE, EXERCISES),
+    "receipts check": (CHECKED,),
     "doctor": (DOCTOR,),
     **{f"plan {procedure}": (PLAN,) for procedure in ("failback", "promote", "drill")},
     **dict.fromkeys(_VERBS_ON_A_RUN, _OF_A_RUN),
@@ -217,5 +245,6 @@ DOCUMENTS: Mapping[str, tuple[Receipt, ...]] = {
 event (docs/watch.md), and the commands named schema print a schema."""
 
 OFFLINE = (
-    CONFIG, CONFIG_FAULTS, EXPLAINED, MACHINE_DIFF, MACHINE_CHECK, WORKLOAD, SANDBOX, EXECUTION_INPUT,
+    CONFIG, CONFIG_FAULTS, EXPLAINED, MACHINE_DIFF, MACHINE_CHECK, WORKLOAD, SANDBOX, EXECUTION_INPUT, EXERCISES,
+    CHECKED,
 )  # fmt: skip
