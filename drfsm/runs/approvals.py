@@ -16,7 +16,6 @@ from typing import Any
 from drfsm import claims
 from drfsm.adapters.ssh_signatures import SshSigner, allowed_signers_of, checks_by, signer_of
 from drfsm.engine import SystemClock
-from drfsm.engine.runner import who
 from drfsm.errors import NotApproved, Unreadable, UsageFault
 from drfsm.evidence.approvals import (
     SCHEMA_VERSION,
@@ -199,6 +198,8 @@ def used(
 
     Raises UsageFault for keys that can't be used, and where signatures are asked for and no key is trusted.
     """
+    from drfsm.engine.runner import who  # not before: `replay` reads this module, and needs no runner
+
     allowed = allowed_for(policy)
     at, clock = time_of(inputs)
     name = operator or who()
@@ -220,6 +221,8 @@ def used(
 
 def asked_later(policy: Policy, run_id: str, operator: str) -> dict[str, Any]:
     """Return what a promote's first record holds of the approvals that it will wait for. Raises UsageFault."""
+    from drfsm.engine.runner import who
+
     allowed, at = allowed_for(policy), SystemClock().now()
     of = Subject("promote", run_id, "")
     start = start_signature(of, operator or who(), at, checks_by(allowed, at)) if policy.signed else {}
