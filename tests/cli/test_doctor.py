@@ -17,6 +17,7 @@ from attrs import evolve
 from jsonschema import Draft202012Validator
 
 from drfsm import __version__
+from drfsm.cli.doctor import _fitting
 from drfsm.cli.explanations import explained, finding_codes, shipped_machines
 from drfsm.dr import workload
 from drfsm.dr.terms import terms_of
@@ -25,7 +26,7 @@ from drfsm.errors import ActionFailed, DrfsmError, Unreachable
 from drfsm.journal import fold
 from drfsm.resources import shipped
 from drfsm.runs.doctor import examination, proof, the_sites, this_machine
-from drfsm.runs.doctor.codes import ACCEPTED, CODES, ERROR, SEVERITIES, UNKNOWN, WARNING, page_table
+from drfsm.runs.doctor.codes import ACCEPTED, CODES, ERROR, MEND, SEVERITIES, UNKNOWN, WARNING, page_table
 from drfsm.runs.doctor.findings import Finding, Look, finding
 from drfsm.runs.doctor.report import Report, report
 from drfsm.runs.trust import sha256_of
@@ -402,6 +403,20 @@ def test_the_textfile_is_one_whatever_a_subject_holds() -> None:
 # --- as a command ---------------------------------------------------------------------------------------
 
 
+KUBECTL = "kubectl --kubeconfig /a/long/way/to/the/primary.yaml -n jobs patch cronjob daily -p '{\"spec\":{}}'"
+
+
+@pytest.mark.parametrize(
+    "mend", [KUBECTL, f"read it first; if it is right: {KUBECTL}", f"`{KUBECTL}`, then look again"]
+)
+def test_a_command_that_mends_is_never_folded(mend: str) -> None:
+    """A command with a line break in it can't be pasted; words around it are folded."""
+    parts = _fitting(f"{MEND}{mend}", 70)
+    assert any(KUBECTL in part for part in parts)
+    words = "a sentence of many words that no terminal of seventy columns shows on one line"
+    assert len(_fitting(f"{MEND}{words}", 70)) == 2
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -430,6 +445,7 @@ def test_without_credentials_and_sites_nothing_is_known(drfsm: Drfsm) -> None:
     subjects = {each["subject"] for each in told["findings"] if each["severity"] == UNKNOWN}
     assert {"clock", "credentials", "conditional writes", "backups", "lease", "runs", "primary", "dr"} <= subjects
     assert not {"clock", "backups", "lease"} & set(told["held"])
+    assert "/dev/null" not in answer.out
     assert ACCEPTED not in {each["severity"] for each in told["findings"]}
 
 

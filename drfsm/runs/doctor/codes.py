@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 ERROR, WARNING, UNKNOWN, ACCEPTED = "error", "warning", "unknown", "accepted"
+MEND = "    mend: "
+"""How a line with a finding's mend begins."""
 SEVERITIES = (ERROR, UNKNOWN, WARNING, ACCEPTED)
 """The worst first. An ``accepted`` finding is told, and counts for nothing."""
 

@@ -104,7 +104,7 @@ def parity(look: Look) -> Iterator[Finding]:
         if wrong:
             kubeconfig = quote(str(look.inputs[f"kubeconfig_{site}"]))
             words = f"it differs from the published bundle in: {', '.join(wrong)}"
-            mend = f"drfsm control-plane verify --kubeconfig {kubeconfig} says how; then publish, or apply"
+            mend = f"`drfsm control-plane verify --kubeconfig {kubeconfig}` says how; then publish, or apply"
             yield finding("control_plane_differs", f"{site}: control plane", words, mend=mend)
 
     yield from of_each_site(look, "the control plane", on)
