@@ -25,7 +25,7 @@ from drfsm.engine.inputs import check_inputs
 from drfsm.errors import ActionFailed, DrfsmError, Unreachable
 from drfsm.journal import fold
 from drfsm.resources import shipped
-from drfsm.runs.doctor import examination, proof, the_sites, this_machine
+from drfsm.runs.doctor import canonical_site, examination, proof, the_sites, this_machine
 from drfsm.runs.doctor.codes import ACCEPTED, CODES, ERROR, MEND, SEVERITIES, UNKNOWN, WARNING, page_table
 from drfsm.runs.doctor.findings import Finding, Look, finding
 from drfsm.runs.doctor.report import Report, report
@@ -203,12 +203,59 @@ def test_the_inputs_that_are_looked_with_are_inputs_of_the_machine(machine: str)
     assert inputs["allow_tag"] == "no"
 
 
-def test_a_fence_is_looked_at_where_both_roles_are_named() -> None:
-    """Else it is told that none is prepared."""
+def test_a_failback_is_judged_as_a_start_without_a_fence() -> None:
+    """The file names roles, and asks for no fence; what the fence would settle is said beside the finding."""
     spec = load_machine((shipped("machines") / "failback.yaml").read_bytes(), source="failback")
-    one, both = {"fence_primary_role": "a"}, {"fence_primary_role": "a", "fence_dr_role": "b"}
-    assert examination.inputs_for(spec, {**GIVEN, **one})["fence_primary"] == "none"
-    assert examination.inputs_for(spec, {**GIVEN, **both})["fence_dr"] == "asked"
+    inputs = examination.inputs_for(spec, {**GIVEN, "fence_primary_role": "a", "fence_dr_role": "b"})
+    assert (inputs["fence_primary"], inputs["fence_dr"]) == ("none", "none")
+    gitops = Finding("gitops_is_paused", ERROR, "failback", "gitops is present", "pause it")
+    other = Finding("dr_owns", ERROR, "failback", "owner is other")
+    first, second = examination.with_the_fence([gitops, other], [other])
+    assert first.mend == "pause it; or start with --fence-primary --fence-dr: this then passes"
+    assert (first.severity, second) == (ERROR, other)
+
+
+@pytest.mark.parametrize(
+    ("primary", "dr", "site"),
+    [
+        ("on", "off", "primary"), ("on", "none", "primary"), ("off", "on", "dr"), ("off", "mixed", "dr"),
+        ("on", "on", ""), ("off", "off", ""), ("not known", "on", ""), ("off", "not known", ""),
+    ],
+)  # fmt: skip
+def test_an_unclaimed_site_is_canonical_if_it_alone_publishes(primary: str, dr: str, site: str) -> None:
+    """What the schedules don't tell is not known."""
+    assert canonical_site.publishing_site({"primary": primary, "dr": dr}) == site
+
+
+@pytest.mark.parametrize(("site", "expected"), [("dr", []), ("", ["not_read"]), ("primary", ["runner_is_nobodys"])])
+def test_a_machine_that_may_carry_the_canonical_site_is_never_to_be_terminated(site: str, expected: list[str]) -> None:
+    """Only where the primary is known to be canonical does a machine of DR count as left over."""
+    runner = SimpleNamespace(instance_id="i-1", state="running", tags={})
+    seen = look()
+    seen.world.infrastructure = SimpleNamespace(runners=lambda _tags: [runner])  # type: ignore[misc]
+    found = list(canonical_site.machines(seen, site))
+    assert codes(found) == expected
+    assert not any("terminate" in each.mend for each in found)
+
+
+def test_a_site_is_taken_down_if_the_run_saw_its_machines_gone() -> None:
+    """Of the same kubeconfig, by a failback that ended; a machine that was left, or a skipped teardown, is none."""
+    gone = {"terminate_runners": {"terminated": ["i-1"], "left": 0}}
+    usual: dict[str, Any] = {"machine": "failback", "status": "complete", "inputs": {"kubeconfig_dr": "/d.yaml"}}
+    whole = evolve(fold(()), **usual, results=gone)
+    assert canonical_site.took_down(whole, "/d.yaml")
+    assert not canonical_site.took_down(whole, "/other.yaml")
+    nothing = {"terminate_runners": {"terminated": [], "left": 0}}
+    changes: list[dict[str, Any]] = [{"results": {}}, {"status": "held"}, {"machine": "promote"}, {"results": nothing}]
+    for change in changes:
+        assert not canonical_site.took_down(evolve(whole, **change), "/d.yaml")
+
+
+def test_a_site_that_was_taken_down_is_told_by_that_reason() -> None:
+    """Not as one that can't be reached."""
+    seen = look(dr=the_sites.FailsFast(Unreached(), "DR is taken down (run failback-1)"))
+    (found,) = the_sites.deadlines(seen)
+    assert found.words == "DR is taken down (run failback-1)"
 
 
 def test_a_cronjob_without_a_deadline_is_told_with_the_command_that_mends_it() -> None:
