@@ -240,15 +240,21 @@ def test_a_machine_that_may_carry_the_canonical_site_is_never_to_be_terminated(s
 
 def test_a_site_is_taken_down_if_the_run_saw_its_machines_gone() -> None:
     """Of the same kubeconfig, by a failback that ended; a machine that was left, or a skipped teardown, is none."""
-    gone = {"terminate_runners": {"terminated": ["i-1"], "left": 0}}
+    gone = {"tear_down_dr": {"terminated": ["i-1"], "left": 0}}
     usual: dict[str, Any] = {"machine": "failback", "status": "complete", "inputs": {"kubeconfig_dr": "/d.yaml"}}
     whole = evolve(fold(()), **usual, results=gone)
     assert canonical_site.took_down(whole, "/d.yaml")
     assert not canonical_site.took_down(whole, "/other.yaml")
-    nothing = {"terminate_runners": {"terminated": [], "left": 0}}
+    nothing = {"tear_down_dr": {"terminated": [], "left": 0}}
     changes: list[dict[str, Any]] = [{"results": {}}, {"status": "held"}, {"machine": "promote"}, {"results": nothing}]
     for change in changes:
         assert not canonical_site.took_down(evolve(whole, **change), "/d.yaml")
+
+
+def test_the_row_that_takes_dr_down_has_the_name_that_is_looked_for() -> None:
+    """In every row of the failback that terminates machines."""
+    spec = load_machine((shipped("machines") / "failback.yaml").read_bytes(), source="failback")
+    assert {row.trigger for row in spec.rows if row.action == "terminate_runners"} == {canonical_site.TEAR_DOWN}
 
 
 def test_a_site_that_was_taken_down_is_told_by_that_reason() -> None:

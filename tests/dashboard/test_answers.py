@@ -79,7 +79,7 @@ class Away:
 @pytest.mark.parametrize("kubeconfig", ["/d.yaml", "/other.yaml"])
 def test_a_dr_that_the_last_failback_took_down_is_told_as_that_and_is_not_unread(kubeconfig: str) -> None:
     """Only the one of that run's kubeconfig: any other that can't be reached is not known."""
-    results = {"terminate_runners": {"terminated": ["i-1"], "left": 0}}
+    results = {"tear_down_dr": {"terminated": ["i-1"], "left": 0}}
     inputs = {"kubeconfig_dr": "/d.yaml"}
     state = RunState(
         run_id="failback-1", machine="failback", status="complete", scope="live", ended_at=TIME, inputs=inputs,

@@ -22,6 +22,8 @@ from drfsm.runs.selection import known_runs
 if TYPE_CHECKING:
     from drfsm.engine import Binding
 
+TEAR_DOWN = "tear_down_dr"
+"""The trigger whose action terminates the machines of DR and sees them gone."""
 _MIRRORS = 10
 """How many runs of other machines are read, the newest first."""
 
@@ -89,7 +91,7 @@ def taken_down(look: Look) -> str:
 
 def took_down(state: RunState, kubeconfig_dr: str) -> bool:
     """Whether a run recorded that the machines of this DR are gone, and were seen to be gone."""
-    result = state.results.get("terminate_runners")
+    result = state.results.get(TEAR_DOWN)
     gone = isinstance(result, Mapping) and bool(result.get("terminated")) and result.get("left") == 0
     same_site = bool(kubeconfig_dr) and state.inputs.get("kubeconfig_dr") == kubeconfig_dr
     return state.machine == "failback" and state.status == "complete" and gone and same_site

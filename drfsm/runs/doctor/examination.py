@@ -185,10 +185,9 @@ def _preflight(look: Look, procedure: str, given: Mapping[str, Any], binding: An
 def with_the_fence(without: Sequence[Finding], fenced: Sequence[Finding]) -> list[Finding]:
     """Return the findings of a start without a fence, and say of each guard whether a start with one would pass."""
     still = {each.code for each in fenced} | {"not_read"}
+    with_it = f"start with {FENCED}: this then passes"
     return [
-        each
-        if each.code in still
-        else evolve(each, mend=f"{each.mend}; or start with {FENCED}: this then passes".lstrip("; "))
+        each if each.code in still else evolve(each, mend="; or ".join(filter(None, (each.mend, with_it))))
         for each in without
     ]
 
