@@ -68,6 +68,14 @@ def test_records_lead_to_one_site_to_both_or_elsewhere(routing: str, read: list[
     assert records.site_of(endpoint(routing), read)[0] == site
 
 
+@pytest.mark.parametrize("kind", ["A", "AAAA", "CNAME", "HTTPS", "SVCB"])
+def test_a_record_of_another_type_that_leads_clients_is_seen(kind: str) -> None:
+    """An HTTPS record's hints lead browsers past the A records; a TXT record leads nobody."""
+    more = {"Name": "api.example.com.", "Type": kind, "TTL": 60, "ResourceRecords": [{"Value": "1 . alpn=h2"}]}
+    read = records.routing_of([*weighted(100, 0), {**more, "Type": "TXT"}, more])
+    assert (len(read), records.site_of(endpoint(), read)[0]) == (3, "other")
+
+
 SITES = st.sampled_from(["primary", "dr"])
 
 
