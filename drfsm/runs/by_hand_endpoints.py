@@ -98,6 +98,8 @@ def ttl(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]
 def site_of_names(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
     """Yield what leads every name back to the site of before: its records, or its routing object."""
     for number, (name, image) in enumerate(seen.items(), 1):
+        if not isinstance(image, Mapping):  # words
+            continue
         entry = moving(terms)[name]
         if entry.endpoint.routing == HEALTH_CHECK:
             key, before = terms.layout.own(switch.name_of(name)), image.get("object") or {"site": "primary"}
