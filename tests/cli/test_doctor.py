@@ -25,7 +25,7 @@ from drfsm.engine.inputs import check_inputs
 from drfsm.errors import ActionFailed, DrfsmError, Unreachable
 from drfsm.journal import fold
 from drfsm.resources import shipped
-from drfsm.runs.doctor import canonical_site, examination, proof, the_sites, this_machine
+from drfsm.runs.doctor import canonical_site, examination, proof, the_sites, the_store, this_machine
 from drfsm.runs.doctor.codes import ACCEPTED, CODES, ERROR, MEND, SEVERITIES, UNKNOWN, WARNING, page_table
 from drfsm.runs.doctor.findings import Finding, Look, finding
 from drfsm.runs.doctor.report import Report, report
@@ -362,6 +362,49 @@ def test_a_drill_for_which_nobody_answers_is_told() -> None:
     """Whoever can write to the bucket may have written its records."""
     assert codes(proof.age(look(), drill(vouched="claim"))) == ["drill_is_only_claimed"]
     assert codes(proof.age(look(), drill(vouched="signed"))) == []
+
+
+def proven(days: float, vouched: str, **fields: Any) -> proof.Drill:
+    """Return a green drill that was proven so many days from now."""
+    at = (NOW + timedelta(days=days)).isoformat()
+    results = {**RESULTS, "verify_validation": {"validated_at": at}}
+    return drill(results, vouched, run_id=f"drill-{vouched}-{days:g}", started_at=at, **fields)
+
+
+FAILED = proven(-9, "own", status="failed")
+
+
+@pytest.mark.parametrize(
+    ("drills", "green", "failed"),
+    [
+        ([proven(-20, "own"), FAILED], "drill-own--20", 1),
+        ([proven(-20, "own"), FAILED, proven(-1, "claim")], "drill-own--20", 1),  # a claim hides neither
+        ([proven(-20, "own"), FAILED, proven(9999, "claim")], "drill-own--20", 1),
+        ([proven(-20, "own"), FAILED, proven(9999, "signed")], "drill-own--20", 1),  # no clock says so
+        ([proven(-20, "own"), FAILED, proven(-1, "signed")], "drill-signed--1", 0),
+        ([proven(-20, "signed"), proven(-1, "own")], "drill-own--1", 0),
+        ([FAILED, proven(-2, "claim"), proven(-1, "claim")], "drill-claim--1", 1),  # there is no better one
+        ([FAILED, proven(1, "claim")], None, 1),
+        ([proven(200 / 86400, "own")], "drill-own-0.00231481", 0),  # another clock may be a little ahead
+        ([], None, 0),
+    ],
+    ids=str,
+)
+def test_a_claim_displaces_no_drill_for_which_somebody_answers(
+    drills: list[proof.Drill], green: str | None, failed: int
+) -> None:
+    """Anybody who can write to the bucket can put a drill there, of any date."""
+    known = proof.of_drills(look(), drills, None)
+    assert (known.green.state.run_id if known.green else None) == green
+    assert len(known.failed) == failed
+
+
+def test_a_backup_of_the_future_has_no_age() -> None:
+    """Its time is a claim, too: it counts as unknown, and not as fresh. A little ahead is another clock."""
+    for days, expected in ((9999, ["not_read"]), (0.001, []), (-1, ["backup_is_too_old"])):
+        entry = {"uri": "s3://b/k", "damaged": [], "created_at": (NOW + timedelta(days=days)).isoformat()}
+        seen = look(inputs={"recovery_point_objective": "3600"})
+        assert codes(the_store.age(seen, entry)) == expected
 
 
 GARBAGE: tuple[Any, ...] = (None, "x", 7, [], ["x"], {}, {"a": {"b": []}}, True)

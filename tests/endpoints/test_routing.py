@@ -11,7 +11,7 @@ from drfsm.adapters.aws_session import Services
 from drfsm.adapters.route53 import Route53Zones
 from drfsm.claims import LARGEST_EPOCH
 from drfsm.dr.endpoints import claim
-from drfsm.errors import ActionFailed, Conflict, Unreachable
+from drfsm.errors import ActionFailed, Conflict, Unreachable, shown
 from drfsm.sandbox.cloud import REGION
 from drfsm.sandbox.name_servers import NameServer, lies
 from drfsm.sandbox.route53 import spread_slowly
@@ -319,6 +319,10 @@ def test_caches_are_waited_for_from_the_change_on(bench: Bench) -> None:
     assert bench.fact("endpoint_caches") == "passed"
     bench.act("lower_endpoint_ttl")
     assert bench.fact("endpoint_caches") == "waiting"
+    now = claimed(bench)
+    assert now is not None
+    assert shown(bench.seen("endpoint_caches")) == f"caches may keep the records of before: api: until {now.until}"
+    assert shown(bench.seen("endpoint_site")) == "api: weights: primary 100, dr 0"
     bench.clock.ahead = timedelta(seconds=290)
     bench.act("await_endpoints_insync")
     assert bench.fact("endpoint_caches") == "waiting"

@@ -30,6 +30,8 @@ SPREAD_SECONDS = 600.0
 INSYNC = "INSYNC"
 LONGEST_SECONDS = 7 * 86400.0
 """How long a claim is believed to wait. No cache keeps more for longer: RFC 8767, section 4."""
+IN_WORDS = "in_words"
+"""What a message shows of an observation, beside the endpoints' names."""
 _NEVER = "1970-01-01T00:00:00Z"
 _WAIVE = "set what is meant, then `drfsm resume`; or `drfsm request waive_undo --reason …`"
 
@@ -80,7 +82,8 @@ def _observe_sites(world: World, run: Run) -> dict[str, Any]:
     for name, entry in moving(terms_of(run.inputs)).items():
         seen[name] = see(world, run, name, entry)
         seen[name]["in_words"] = site_of(entry.endpoint, seen[name])[1]
-    return seen
+    words = "; ".join(f"{name}: {image['in_words']}" for name, image in seen.items())
+    return {**({IN_WORDS: words} if words else {}), **seen}
 
 
 def site_of(endpoint: Endpoint, seen: Mapping[str, Any]) -> tuple[str, str]:
@@ -111,9 +114,10 @@ def _judge_sites(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | No
     """Judge where all endpoints lead: old, new, mixed or other. A run that moves no name does not know."""
     terms = terms_of(inputs)
     entries = moving(terms)
-    if not seen:
+    names = [name for name, image in seen.items() if isinstance(image, Mapping)]  # the rest is words
+    if not names:
         return None
-    sites = {site_of(entries[name].endpoint, seen[name])[0] if name in entries else records.OTHER for name in seen}
+    sites = {site_of(entries[name].endpoint, seen[name])[0] if name in entries else records.OTHER for name in names}
     if records.OTHER in sites or len(sites) > 1:
         return records.OTHER if records.OTHER in sites else records.MIXED
     return {terms.source_site: "old", terms.target_site: "new"}.get(sites.pop(), records.MIXED)
@@ -219,7 +223,9 @@ def _observe_caches(world: World, run: Run) -> dict[str, Any]:
         current = _object_seen(world, run, name)["object"] if entry.endpoint.routing == HEALTH_CHECK else None
         untils = [said["until"] for said in (current, _claim_seen(world, entry)["claim"]) if said]
         seen[name] = {"until": max(untils, default=None)}
-    return {"now": run.clock.now(), "endpoints": seen}
+    untils = [f"{name}: until {image['until']}" for name, image in seen.items() if image["until"]]
+    words = {IN_WORDS: f"caches may keep the records of before: {'; '.join(untils)}"} if untils else {}
+    return {"now": run.clock.now(), "endpoints": seen, **words}
 
 
 def _judge_caches(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
