@@ -61,7 +61,7 @@ def answer(
         )
     _show(plan)
     if decision == APPROVE and not _is_confirmed(plan, digest):
-        more = f" --reason {quote(reason)}" if reason else ""
+        more = "".join(f" --{name} {quote(value)}" for name, value in (("reason", reason), ("key", key)) if value)
         say("not approved. To approve exactly this plan:", err=True)
         say(f"  drfsm approve {quote(file)} --ticket {quote(ticket)}{more} --plan {plan['sha256']}", err=True)
         return int(ExitCode.REFUSED)
@@ -112,6 +112,7 @@ def _say_what_is_missing(plan: Any, path: Path, out: str, decision: str, *, sign
         return
     if policy.signed and not signed:
         say("the policy asks for SIGNED approvals: this one does not count. Add --key FILE", err=True)
+        return
     beside = len(list(approvals.beside(path))) + bool(out)
     say(f"the policy asks for {policy.words}; {beside} lie beside the plan or were just written", err=True)
     if beside >= policy.approvals:

@@ -92,7 +92,7 @@ def gate(
             " begun. In this order:",
             [
                 f"drfsm plan {procedure} … --out {procedure}.plan.json    with the same options",
-                f"drfsm approve {procedure}.plan.json --ticket …    by whoever approves",
+                f"drfsm approve {procedure}.plan.json --ticket …{' --key FILE' * policy.signed}    by whoever approves",
                 f"drfsm {procedure} --plan {procedure}.plan.json",
             ],
             hint="drfsm config show --origin says which file has this policy",

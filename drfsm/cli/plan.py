@@ -166,7 +166,8 @@ def _show(document: Mapping[str, Any], procedure: str, out: str | None) -> None:
         return
     say(f"  saved: {out}, sha256 {document['sha256']}", err=True)
     if document["outcome"] == "would_start":
-        approve = f"drfsm approve {quote(out)} --ticket …, then " if "policy" in document else ""
+        key = " --key FILE" if document.get("policy", {}).get("signed") else ""
+        approve = f"drfsm approve {quote(out)} --ticket …{key}, then " if "policy" in document else ""
         say(f"  next: {approve}drfsm {procedure} --plan {quote(out)}", err=True)
 
 
