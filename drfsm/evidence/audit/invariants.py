@@ -57,5 +57,5 @@ class Invariants:
             if (not rule.states or state in rule.states) and holds(rule.when, self._current)
         }
         for name in broken.keys() - self._broken:
-            self._findings.add(seq, "never", f"{name} in {state}: {broken[name]}")
+            self._findings.add(seq, "never_rule_broken", f"{name} in {state}: {broken[name]}")
         self._broken = set(broken)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from drfsm.evidence.audit import forecasts, steps
+from drfsm.evidence.audit import forecasts, steps, waits
 from drfsm.evidence.audit.findings import Findings
 from drfsm.evidence.audit.invariants import Invariants
 from drfsm.evidence.audit.late import unsettled
@@ -52,7 +52,13 @@ def walk(
         spec, findings, observations, Invariants(spec, findings), heads, [record.kind for record in records], late
     )
     if records and records[0].kind != "run_started":
-        findings.add(0, "order", "the log does not begin with run_started: nothing in it can be judged")
+        findings.add(
+            0,
+            "not_begun",
+            "the log does not begin with run_started: nothing in it can be judged",
+            expected="run_started",
+            found=records[0].kind,
+        )
         return here.state
     for record in _readable(records, findings):
         if _in_order(here, record):
@@ -67,8 +73,10 @@ def walk(
 def _readable(records: Iterable[Record], findings: Findings) -> Iterator[Record]:
     for record in records:
         unreadable = list(record.unreadable())
-        for fault in (*unreadable, *record.undeclared()):
-            findings.add(record.seq, "shape", fault)
+        for fault in unreadable:
+            findings.add(record.seq, "record_unreadable", fault)
+        for fault in record.undeclared():
+            findings.add(record.seq, "key_undeclared", fault)
         if not unreadable:
             yield record
 
@@ -77,67 +85,116 @@ def _in_order(here: Position, record: Record) -> bool:
     """Say whether a record may stand here at all; a second beginning is not even folded in."""
     state, kind = here.state, record.kind
     if kind == "run_started" and state.status != "none":
-        here.add(record, "order", "a second run begins in the same log")
+        here.add(record, "begun_twice", "a second run begins in the same log")
         return False
     if state.sealed:
-        here.add(record, "order", f"a {kind} record stands after the seal")
+        here.add(record, "after_the_seal", f"a {kind} record stands after the seal", found=kind)
     elif state.ended and kind not in _AFTER_THE_END:
-        here.add(record, "order", f"a {kind} record stands after the end")
+        here.add(record, "after_the_end", f"a {kind} record stands after the end", found=kind)
     elif not state.ended and state.state in here.spec.finals and kind not in ("ended", "tail_cut"):
-        here.add(record, "order", f"a {kind} record stands in the final state {state.state} before the end")
+        here.add(
+            record,
+            "after_a_final_state",
+            f"a {kind} record stands in the final state {state.state} before the end",
+            expected="ended",
+            found=kind,
+        )
     if state.dry_run and kind in _ONLY_FOR_REAL:
-        here.add(record, "dry_run", f"a dry run has {kind} records: something was done, or is claimed to be")
+        here.add(
+            record,
+            "dry_run_acted",
+            f"a dry run has {kind} records: something was done, or is claimed to be",
+            found=kind,
+        )
     return True
 
 
 def _started(here: Position, record: Record, started: RunStarted) -> None:
     spec = here.spec
     if started.machine != spec.name:
-        here.add(record, "digest", f"the run is of {started.machine}, the declaration at hand of {spec.name}")
+        here.add(
+            record,
+            "other_machine",
+            f"the run is of {started.machine}, the declaration at hand of {spec.name}",
+            expected=spec.name,
+            found=started.machine,
+        )
     if started.receipt is not None and started.receipt != spec.receipt:
-        here.add(record, "digest", "the receipt's table is another than the declaration's")
+        here.add(record, "other_receipt_table", "the receipt's table is another than the declaration's")
     shipped = known(started.machine_sha256)
     if shipped is not None and is_older(started.version, shipped.version):  # an older version owes less
         what = f"its declaration was first shipped with drfsm {shipped.version}, and the run is said to be of"
-        here.add(record, "digest", f"{what} {started.version}")
+        here.add(
+            record,
+            "version_before_declaration",
+            f"{what} {started.version}",
+            expected=shipped.version,
+            found=started.version,
+        )
     if started.machine_sha256 != spec.sha256:
         here.add(
             record,
-            "digest",
+            "other_declaration",
             f"the run is pinned to the declaration {started.machine_sha256}, the one at hand is {spec.sha256}",
+            expected=spec.sha256,
+            found=started.machine_sha256,
         )
     here.invariants.begun(started.inputs)
     if started.state != spec.initial:
-        here.add(record, "legality", f"the run begins in {started.state}, the machine in {spec.initial}")
+        here.add(
+            record,
+            "wrong_state",
+            f"the run begins in {started.state}, the machine in {spec.initial}",
+            expected=spec.initial,
+            found=started.state,
+        )
     if started.scope not in _SCOPES:
-        here.add(record, "shape", f"its scope {started.scope!r} is none of {', '.join(_SCOPES)}")
+        here.add(
+            record,
+            "unknown_mode",
+            f"its scope {started.scope!r} is none of {', '.join(_SCOPES)}",
+            expected=list(_SCOPES),
+            found=started.scope,
+        )
     for name in spec.inputs.keys() ^ started.inputs.keys():
-        here.add(record, "inputs", f"input {name} is {'missing' if name in spec.inputs else 'not declared'}")
+        here.add(
+            record,
+            "input_missing_or_undeclared",
+            f"input {name} is {'missing' if name in spec.inputs else 'not declared'}",
+        )
     for name in spec.inputs.keys() & started.inputs.keys():
         values = spec.inputs[name].values
         if values and str(started.inputs[name]) not in values:
-            here.add(record, "inputs", f"input {name} is {started.inputs[name]!r}, none of {', '.join(values)}")
+            here.add(
+                record,
+                "input_value_undeclared",
+                f"input {name} is {started.inputs[name]!r}, none of {', '.join(values)}",
+                expected=list(values),
+                found=str(started.inputs[name]),
+            )
 
 
 def _leased(here: Position, record: Record, lease: LeaseAcquired) -> None:
     if lease.epoch <= here.state.epoch:
         here.add(
             record,
-            "lease",
+            "epoch_did_not_rise",
             f"epoch {lease.epoch} does not rise above {here.state.epoch}: two processes could have acted at once",
+            expected=f"above {here.state.epoch}",
+            found=lease.epoch,
         )
     here.begun.clear()
     here.invariants.forget()
 
 
 def _revoked(here: Position, record: Record, _revoked: StartRevoked) -> None:
-    here.add(record, "order", "another run revoked the start of this one, and the log goes on")
+    here.add(record, "start_was_revoked", "another run revoked the start of this one, and the log goes on")
 
 
 def _resumed(here: Position, record: Record, resumed: Resumed) -> None:
     _stands(here, record, resumed.state)
     if (not here.state.epoch or here.state.lease_released) and not here.state.dry_run:
-        here.add(record, "lease", "the run is resumed without a lease")
+        here.add(record, "no_lease", "the run is resumed without a lease")
     here.halted = False
     here.begun.clear()
     here.samples.clear()
@@ -145,13 +202,15 @@ def _resumed(here: Position, record: Record, resumed: Resumed) -> None:
 
 
 def _cut(here: Position, record: Record, cut: TailCut) -> None:
-    here.findings.note(f"line {record.seq + 1}: a torn last line of {cut.bytes} bytes was cut off")
+    here.add(record, "tail_was_cut", f"line {record.seq + 1}: a torn last line of {cut.bytes} bytes was cut off")
 
 
 def _predecessor(here: Position, record: Record, settled: PredecessorSettled) -> None:
     left = here.state.predecessor
     if left is None or (settled.run_id, settled.left_open) != (left.run_id, left.left_open):
-        here.add(record, "recovery", f"requests of the run {settled.run_id} are settled, and it left none open")
+        here.add(
+            record, "nothing_to_settle", f"requests of the run {settled.run_id} are settled, and it left none open"
+        )
 
 
 def _rejected(here: Position, record: Record, rejected: Rejected) -> None:
@@ -163,7 +222,9 @@ def _held(here: Position, record: Record, held: Held) -> None:
     here.check_frozen(record, held.frozen)
     here.check_next_actions(record, held.next_actions, here.state.state)
     if held.lease and here.state.touched:
-        here.add(record, "lease", "it says that the lease is released, although an action was begun before")
+        here.add(
+            record, "lease_released_too_late", "it says that the lease is released, although an action was begun before"
+        )
     here.halted = True
     here.begun.clear()
     here.samples.clear()
@@ -171,7 +232,13 @@ def _held(here: Position, record: Record, held: Held) -> None:
 
 def _stands(here: Position, record: Record, state: str) -> None:
     if state != here.state.state:
-        here.add(record, "legality", f"it says that the run stands in {state}, not {here.state.state}")
+        here.add(
+            record,
+            "wrong_state",
+            f"it says that the run stands in {state}, not {here.state.state}",
+            expected=here.state.state,
+            found=state,
+        )
 
 
 def _ended(here: Position, record: Record, ended: Ended) -> None:
@@ -182,17 +249,31 @@ def _ended(here: Position, record: Record, ended: Ended) -> None:
     _stands(here, record, ended.state)
     due = here.spec.finals.get(ended.state)
     if due is None:
-        here.add(record, "legality", f"the run ends in {ended.state}, which is no final state")
+        here.add(
+            record,
+            "end_not_declared",
+            f"the run ends in {ended.state}, which is no final state",
+            expected=sorted(here.spec.finals),
+            found=ended.state,
+        )
     elif ended.status != due:
-        here.add(record, "legality", f"an end in {ended.state} is {due}, not {ended.status}")
+        here.add(
+            record,
+            "end_not_declared",
+            f"an end in {ended.state} is {due}, not {ended.status}",
+            expected=due,
+            found=ended.status,
+        )
     if here.state.open is not None:
-        here.add(record, "recovery", f"the run ends before the open intent of {here.state.open.trigger} is settled")
+        here.add(
+            record, "open_at_the_end", f"the run ends before the open intent of {here.state.open.trigger} is settled"
+        )
     _undone(here, record, ended)
     for flight in unsettled(here.spec, here.state, here.late):
         action = f"the undo of {flight.undoes}" if flight.undoes else flight.trigger
         here.add(
             record,
-            "late",
+            "late_request_unsettled",
             f"{action} was given up without an answer, and nothing shows that {action} can't take effect late",
         )
 
@@ -201,22 +282,40 @@ def _undone(here: Position, record: Record, ended: Ended) -> None:
     """Check that an aborted run undid everything, and says what it kept on purpose."""
     aborted = ended.status == "aborted"
     if ended.kept != (here.state.kept if aborted else ()):
-        here.add(record, "undo", "what was kept on purpose differs from what the records say")
+        here.add(
+            record,
+            "kept_list_wrong",
+            "what was kept on purpose differs from what the records say",
+            expected=list(here.state.kept if aborted else ()),
+            found=list(ended.kept),
+        )
     if aborted and here.state.undo:
         left = ", ".join(entry.trigger for entry in here.state.undo)
-        here.add(record, "undo", f"the run ends aborted, but not undone: {left}")
+        here.add(record, "not_undone", f"the run ends aborted, but not undone: {left}")
 
 
 def _sealed(here: Position, record: Record, seal: Seal) -> None:
     if not here.state.ended:
-        here.add(record, "seal", "the log is sealed before the run has ended")
+        here.add(record, "sealed_before_the_end", "the log is sealed before the run has ended")
     counted = record.seq  # what the sealing process saw: a torn line that it cut off itself came in between
     while counted and here.kinds[counted - 1] == "tail_cut":
         counted -= 1
     if seal.records not in (counted, record.seq):
-        here.add(record, "seal", f"the seal counts {seal.records} records, there are {record.seq}")
+        here.add(
+            record,
+            "seal_count_wrong",
+            f"the seal counts {seal.records} records, there are {record.seq}",
+            expected=record.seq,
+            found=seal.records,
+        )
     elif record.seq and seal.head != here.heads[seal.records - 1]:
-        here.add(record, "seal", "the seal names another head than the line before it has")
+        here.add(
+            record,
+            "seal_head_wrong",
+            "the seal names another head than the line before it has",
+            expected=here.heads[seal.records - 1],
+            found=seal.head,
+        )
 
 
 _RULES: Mapping[str, Callable[[Position, Record, Any], None]] = {
@@ -225,13 +324,13 @@ _RULES: Mapping[str, Callable[[Position, Record, Any], None]] = {
     "start_revoked": _revoked,
     "resumed": _resumed,
     "tail_cut": _cut,
-    "sampled": steps.sampled,
+    "sampled": waits.sampled,
     "intent": steps.intent,
     "failed": steps.failed,
     "repaired": steps.repaired,
     "commit": steps.commit,
-    "resolved": steps.resolved,
-    "settled": steps.settled,
+    "resolved": waits.resolved,
+    "settled": waits.settled,
     "predecessor_settled": _predecessor,
     "rejected": _rejected,
     "held": _held,
@@ -245,4 +344,5 @@ def _times(records: Sequence[Record], findings: Findings) -> None:
     """Note times that run backwards. Clocks are set, and another machine's differs: no proof of anything."""
     for earlier, later in pairwise(records):
         if later.at < earlier.at:
-            findings.note(f"line {later.seq + 1}: its time is before that of the line above it")
+            what = f"line {later.seq + 1}: its time is before that of the line above it"
+            findings.add(later.seq, "time_runs_back", what, expected=f"after {earlier.at}", found=later.at)

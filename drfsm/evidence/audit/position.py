@@ -3,7 +3,8 @@
 Written by kinds.py, steps.py and forecasts.py; each of their rules reads it and adds findings.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from attrs import define, field
 
@@ -37,16 +38,26 @@ class Position:
     refused: bool = False  # by a dry run
     refused_by_world: bool = False  # likewise, and not only by what the command itself said
 
-    def add(self, record: Record, rule: str, what: str) -> None:
-        """Add a finding: what a record breaks."""
-        self.findings.add(record.seq, rule, what)
+    def add(self, record: Record, code: str, what: str, *, expected: Any = None, found: Any = None) -> None:
+        """Add a finding: what a record breaks, what was expected there, and what is found."""
+        self.findings.add(record.seq, code, what, expected=expected, found=found)
 
     def row(self, record: Record, key: str) -> Row | None:
         """Return the declared row that a record names by ``key``; without one, that is a finding."""
         try:
             return self.spec.row_of(key, self.state.inputs)
         except KeyError:
-            self.add(record, "legality", f"{key} is no declared row for this run's inputs")
+            self.add(record, "no_such_row", f"{key} is no declared row for this run's inputs", found=key)
+            return None
+
+    def limit(
+        self, record: Record, row: Row, limit: Callable[[Mapping[str, Any]], int | None], declared: str
+    ) -> int | None:
+        """Return how often something may be done by this run's inputs; an input that is no number is a finding."""
+        try:
+            return limit(self.state.inputs)
+        except (KeyError, TypeError, ValueError):
+            self.add(record, "input_is_no_number", f"{row.trigger}: {declared}, which is no number")
             return None
 
     def check_frozen(self, record: Record, words: Sequence[str], *readings: Mapping[str, Reading]) -> None:
@@ -58,9 +69,11 @@ class Position:
         if set(words) not in map(set, allowed):
             self.add(
                 record,
-                "frozen",
+                "frozen_words_wrong",
                 f"recorded as frozen: {', '.join(words) or 'nothing'};"
                 f" by its facts frozen: {', '.join(sorted(set(allowed[-1]))) or 'nothing'}",
+                expected=sorted(set(allowed[-1])),
+                found=list(words),
             )
 
     def check_next_actions(self, record: Record, actions: Sequence[NextAction], state: str) -> None:
@@ -68,8 +81,23 @@ class Position:
         rows = {row.trigger: row for row in self.spec.rows_from(state, self.state.inputs, By.OPERATOR)}
         for offered in actions:
             if offered.action not in {*rows, "resume"} or state in self.spec.finals:
-                self.add(record, "row", f"it offers {offered.action}, which nobody can do in {state}")
+                self.add(
+                    record,
+                    "offer_impossible",
+                    f"it offers {offered.action}, which nobody can do in {state}",
+                    found=offered.action,
+                )
             elif offered.action in rows and offered.args != rows[offered.action].amends:
-                self.add(record, "row", f"it offers {offered.action} with other arguments than it takes")
+                self.add(
+                    record,
+                    "offer_other_than_declared",
+                    f"it offers {offered.action} with other arguments than it takes",
+                    expected=list(rows[offered.action].amends),
+                    found=list(offered.args),
+                )
             elif offered.values and dict(offered.values) != self.spec.values_of(rows[offered.action]):
-                self.add(record, "row", f"it offers {offered.action} with other values than its arguments may have")
+                self.add(
+                    record,
+                    "offer_other_than_declared",
+                    f"it offers {offered.action} with other values than its arguments may have",
+                )

@@ -31,8 +31,9 @@ from drfsm.spec.model import MachineSpec
 class Verdict:
     """What an audit says of one log."""
 
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
+    findings: tuple[Finding, ...]  # what does not hold
+    remarks: tuple[Finding, ...]  # what breaks no rule, and should be known
+    notes: tuple[str, ...]  # the same in words
     state: RunState
     records: int
     head: str
@@ -122,10 +123,16 @@ def audit(
     _expect(heads, expected_head, expected_records, findings)
     _contradicted(heads, beside, findings)
     if origin == "":
-        findings.add(None, "declaration", f"drfsm ships no declaration {spec.sha256}, and nobody trusts it here")
+        findings.add(
+            None,
+            "declaration_unknown",
+            f"drfsm ships no declaration {spec.sha256}, and nobody trusts it here",
+            found=spec.sha256,
+        )
     state = walk(records, spec, judges, findings, heads, late)
     return Verdict(
-        findings=tuple(findings),
+        findings=findings.errors,
+        remarks=findings.remarks,
         notes=tuple(findings.notes),
         state=state,
         records=len(records),
@@ -144,18 +151,22 @@ def _read(raw: bytes, findings: Findings) -> tuple[tuple[Record, ...], list[str]
     try:
         chain = read_journal(lines)
     except JournalDamaged as damage:
-        findings.add(damage.line - 1, "chain", damage.what)
+        findings.add(damage.line - 1, "chain_broken", damage.what)
         if rest := len(lines) - damage.line:
-            findings.note(
-                f"the lines after line {damage.line} ({rest}) were not judged: the chain is broken before them"
+            findings.add(
+                damage.line - 1,
+                "lines_not_judged",
+                f"the lines after line {damage.line} ({rest}) were not judged: the chain is broken before them",
             )
         chain = read_journal(lines[: damage.line - 1])
     if chain.torn:
-        findings.note(
-            f"the last line is torn ({len(chain.torn)} bytes without a newline): its writer died in the middle"
+        findings.add(
+            len(chain.records),
+            "last_line_torn",
+            f"the last line is torn ({len(chain.torn)} bytes without a newline): its writer died in the middle",
         )
-    if not chain.records and not any(findings):
-        findings.add(None, "order", "the log holds no record")
+    if not chain.records and not findings.errors:
+        findings.add(None, "no_records", "the log holds no record")
     return chain.records, [digest(line) for line in lines[: len(chain.records)]]
 
 
@@ -165,10 +176,20 @@ def _contradicted(heads: list[str], beside: tuple[str, int] | None, findings: Fi
         return
     head, count = beside
     if len(heads) < count:
-        findings.add(None, "truncated", f"the summary beside the log knows {count} records, the log holds {len(heads)}")
+        findings.add(
+            None,
+            "log_cut_off",
+            f"the summary beside the log knows {count} records, the log holds {len(heads)}",
+            expected=count,
+            found=len(heads),
+        )
     elif heads[count - 1] != head:
         findings.add(
-            None, "rewritten", f"the summary beside the log knows another record {count - 1} (its head is {head})"
+            None,
+            "log_rewritten",
+            f"the summary beside the log knows another record {count - 1} (its head is {head})",
+            expected=head,
+            found=heads[count - 1],
         )
 
 
@@ -176,14 +197,20 @@ def _expect(heads: list[str], head: str | None, count: int | None, findings: Fin
     """Hold the log against what a copied summary knows. A log that has grown since is said, and no fault."""
     if count is not None and len(heads) < count:
         findings.add(
-            None, "truncated", f"the summary knows {count} records, the log holds {len(heads)}: it was cut off"
+            None,
+            "log_cut_off",
+            f"the summary knows {count} records, the log holds {len(heads)}: it was cut off",
+            expected=count,
+            found=len(heads),
         )
         return
     if head is None:
         return
     known = [count - 1] if count else [place for place, known_head in enumerate(heads) if known_head == head]
     if not known or heads[known[0]] != head:
-        findings.add(None, "rewritten", f"the log has no line with the head that the summary knows ({head})")
+        findings.add(
+            None, "log_rewritten", f"the log has no line with the head that the summary knows ({head})", expected=head
+        )
         return
     if grown := len(heads) - known[0] - 1:
-        findings.note(f"{grown} records were added since the summary was copied")
+        findings.add(None, "log_has_grown", f"{grown} records were added since the summary was copied")

@@ -1,0 +1,24 @@
+"""What an audit can find: one table of stable codes. `drfsm explain CODE` and docs/audit-codes.md show it.
+
+A code is never used again for something else. Each belongs to one rule, which says by whose testimony it is found (its
+witness): another part of the log, drfsm's judges, a file of the bundle, a signature, a copy in another place. The codes
+of the log are in log_codes.py, those of what lies beside it in file_codes.py.
+"""
+
+from collections.abc import Mapping
+
+from drfsm.evidence.audit.code import ERROR, NOTE, REMARK, SEVERITIES, Code, Rule, title
+from drfsm.evidence.audit.file_codes import FILE_CODES, FILE_RULES
+from drfsm.evidence.audit.log_codes import LOG_CODES, LOG_RULES
+
+__all__ = ["CODES", "ERROR", "NOTE", "REMARK", "RULES", "SEVERITIES", "Code", "Rule", "code_of", "title"]
+
+RULES: Mapping[str, Rule] = {**LOG_RULES, **FILE_RULES}
+"""Every rule, in the order in which an audit asks."""
+CODES: Mapping[str, Code] = {**LOG_CODES, **FILE_CODES}
+"""Every code of a finding."""
+
+
+def code_of(name: str) -> Code:
+    """Return what a code says. Raises KeyError for one that is in no table: a defect in drfsm."""
+    return CODES[name]
