@@ -20,17 +20,20 @@ _WIDEST_NAME = 40
 Command = TypeVar("Command", bound=Callable[..., Any] | click.Command)
 
 
-def output_option(help_text: str | None = None) -> Callable[[Command], Command]:
-    """Return the ``-o`` of a command: text, or a document as JSON, YAML or a table. The command gets text or json."""
+def output_option(help_text: str | None = None, more: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Return the ``-o`` of a command: text, or a document as JSON, YAML or a table. The command gets text or json.
+
+    ``more``: forms that the command writes itself; it gets their names.
+    """
     return click.option(
-        "-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True, callback=_chosen,
+        "-o", "--output", type=click.Choice((*FORMATS, *more)), default="text", show_default=True, callback=_chosen,
         help=help_text,
     )  # fmt: skip
 
 
 def _chosen(context: click.Context, _parameter: click.Parameter, value: str) -> str:
     context.meta[_ASKED] = value
-    return value if value == "text" else "json"
+    return "json" if value in FORMATS and value != "text" else value
 
 
 def written(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a name means: a state, a trigger, a guard or a fact of a machine, an exit code, or a code of the doctor.
+"""What a name means: a state, a trigger, a guard or a fact of a machine, an exit code, a code of the doctor or audit.
 
 Everything is said in the words of the declaration (machines/*.yaml) and of the table of exit codes (exit_codes.py).
 """
@@ -8,6 +8,7 @@ from typing import Any
 
 from drfsm.cli.exit_codes import MEANINGS, plain
 from drfsm.errors import ExitCode
+from drfsm.evidence.audit import codes as audit_codes
 from drfsm.resources import shipped
 from drfsm.runs.doctor.codes import CODES
 from drfsm.spec import MachineSpec, Row, load_machine
@@ -31,6 +32,7 @@ def names(specs: Iterable[MachineSpec]) -> Iterator[tuple[str, str]]:
     known.update(dict.fromkeys((meaning.name, "exit code") for meaning in MEANINGS.values()))
     known.update(dict.fromkeys((str(int(code)), "exit code") for code in MEANINGS))
     known.update(dict.fromkeys((name, "finding") for name in CODES))
+    known.update(dict.fromkeys((name, "finding of the audit") for name in audit_codes.CODES))
     yield from known
 
 
@@ -81,6 +83,13 @@ def _finding(name: str) -> Iterator[Fields]:
     if name in CODES:
         code = CODES[name]
         yield {"kind": "finding", "name": name, "weighs": code.severity, "means": code.means, "what_to_do": code.to_do}
+    if name in audit_codes.CODES:
+        found = audit_codes.CODES[name]
+        rule = audit_codes.RULES[found.rule]
+        yield {
+            "kind": "finding of the audit", "name": name, "weighs": found.severity, "means": found.means,
+            "what_to_do": found.to_do, "rule": f"{found.rule}: {rule.asks}", "found_by": rule.witness,
+        }  # fmt: skip
 
 
 def _kinds(spec: MachineSpec) -> dict[str, tuple[str, ...]]:

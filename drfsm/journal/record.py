@@ -3,6 +3,7 @@
 Its place in the chain is chain.py's matter, what its body must hold record_types.py's, its meaning replay.py's.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """Every kind of record and the keys that its body must have."""
 
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", re.ASCII)
 _DEEPEST = 100  # an observation needs ten levels; a bomb of brackets gets no further
 
 
@@ -57,6 +59,12 @@ class Record:
     def undeclared(self) -> Iterator[str]:
         """Yield, in words, each key inside an object of the body that nobody declared. A reader ignores it."""
         yield from record_types.undeclared(self.kind, self.body)
+
+    def unallowed(self) -> Iterator[str]:
+        """Yield, in words, what the schema does not allow though it can be read; for whoever judges records."""
+        yield from record_types.unallowed(self.kind, self.body)
+        if not _TIME.fullmatch(self.at):
+            yield f"its time {claims.bounded(self.at, 100)!r} is not in the form of a record's"
 
     def unreadable(self) -> Iterator[str]:
         """Yield, in words, what keeps the record from being read: a field that is missing or of another type."""

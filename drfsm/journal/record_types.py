@@ -52,6 +52,7 @@ from drfsm.journal.field_types import (
     or_none,
     parsed,
     required,
+    whatever,
 )
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ FORECAST_CHECKS = list_of(
         {"allOf": [CHECK.schema, {"required": ["outcome"]}]},
         parse=CHECK.parse,
         undeclared=CHECK.undeclared,
+        allows=CHECK.allows,
     )
 )
 NEXT_ACTIONS = list_of(one(NextAction, "way"))
@@ -505,6 +507,12 @@ _TYPES = {
     kind: _OPTIONAL_ANYWHERE | {line.key: line.type for line in fields_of(declared)} for kind, declared in KINDS.items()
 }
 
+_NARROW = {
+    kind: tuple((key, type_) for key, type_ in types.items() if type_.allows is not whatever)
+    for kind, types in _TYPES.items()
+}
+"""Kind -> the fields of which the schema says more than the reader asks."""
+
 
 # --- reading --------------------------------------------------------------------------------------------
 
@@ -527,6 +535,13 @@ def undeclared(kind: str, body: Json) -> Iterator[str]:
     for key, type_ in _types_in(kind, body) if kind in KINDS else ():
         if type_.undeclared is not nothing and type_.fits(body[key]):
             yield from type_.undeclared(body[key], key)
+
+
+def unallowed(kind: str, body: Json) -> Iterator[str]:
+    """Yield, in words, each field that fits and that the schema does not allow: another word, another form."""
+    for key, type_ in _NARROW.get(kind, ()):
+        if key in body and not type_.allows(body[key]):
+            yield f"{key} of a {kind} record is not as its schema says"
 
 
 def _types_in(kind: str, body: Json) -> Iterator[tuple[str, Type]]:

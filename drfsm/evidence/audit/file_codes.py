@@ -55,6 +55,13 @@ FILE_CODES: Mapping[str, Code] = {
     "file_unknown": Code(
         "files", "A file lies in the bundle that drfsm does not write", "Ask what it is", severity=REMARK
     ),
+    "child_differs": Code("files", "The log of a run that this one began is not the one that this run saw"),
+    "child_is_missing": Code(
+        "files",
+        "The log of a run that this one began is not in the bundle",
+        "Ask for the whole bundle",
+        severity=REMARK,
+    ),
     "receipt_not_as_declared": Code("receipts", "A receipt does not fit its schema", _DERIVED),
     "receipt_of_other_schema": Code(
         "receipts",
@@ -94,7 +101,6 @@ FILE_CODES: Mapping[str, Code] = {
         "`drfsm audit --require-two-people BUNDLE`",
         severity=NOTE,
     ),
-    "nobody_approved": Code("approval", "The pointers were moved, and no approval is on record"),
     "artifact_is_missing": Code(
         "artifacts", "An artifact that the records name is not in the store", "Ask who removed it"
     ),

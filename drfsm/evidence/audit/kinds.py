@@ -78,6 +78,8 @@ def _readable(records: Iterable[Record], findings: Findings) -> Iterator[Record]
         for fault in record.undeclared():
             findings.add(record.seq, "key_undeclared", fault)
         if not unreadable:
+            for fault in record.unallowed():
+                findings.add(record.seq, "field_not_as_declared", fault)
             yield record
 
 

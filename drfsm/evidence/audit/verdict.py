@@ -40,6 +40,7 @@ class Verdict:
     rejudged: int
     machine: str
     machine_sha256: str
+    finals: tuple[str, ...]
     expected: bool  # whether a copied summary's head was held against it
     origin: str | None = None  # whose declaration it is; "": nobody's that the caller knows; None: not asked
 
@@ -140,6 +141,7 @@ def audit(
         rejudged=findings.rejudged,
         machine=spec.name,
         machine_sha256=spec.sha256,
+        finals=tuple(spec.finals),
         expected=expected_head is not None,
         origin=origin,
     )

@@ -13,7 +13,7 @@ from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
 from drfsm.evidence.schemas.plan import PLAN
 from drfsm.evidence.schemas.promote import PROMOTE
 from drfsm.evidence.schemas.restore import APPLIED, BACKUP, CONTROL_PLANE, REFUSED, RESTORE
-from drfsm.evidence.schemas.shown import LIST, REPLAY
+from drfsm.evidence.schemas.shown import AUDIT, LIST, REPLAY
 from drfsm.evidence.schemas.status import STATUS
 
 RECEIPTS = (
@@ -31,6 +31,7 @@ RECEIPTS = (
     STATUS,
     LIST,
     REPLAY,
+    AUDIT,
     PLAN,
     DOCTOR,
 )

@@ -1,0 +1,217 @@
+"""The audit of a bundle, or of a mirror: everything that can be checked again, in one pass. `drfsm audit` calls it.
+
+Beside the log (evidence/audit) it holds every derived file against the log, every receipt against its schema, the mode
+in every file, approvals, and, where the auditor gives a store, artifacts and the mirror. It trusts no file. It changes
+nothing, and asks no network but for ``--store``, ``--mirror`` and a bundle that is a mirror.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from drfsm import __version__
+from drfsm.adapters.file_journal import read_lines
+from drfsm.claims import LARGEST_BYTES
+from drfsm.errors import DrfsmError, EvidenceFault, JournalDamaged
+from drfsm.evidence.audit import Verdict, audit
+from drfsm.evidence.audit.approvals import Approvals
+from drfsm.evidence.audit.audited import Audited, in_order
+from drfsm.evidence.audit.files import compared, modes
+from drfsm.evidence.audit.findings import Finding
+from drfsm.files import Directory
+from drfsm.journal import Record, RunState, digest, read
+from drfsm.runs import audited_files, audited_store, bundle, mirrors, trust
+from drfsm.spec import MachineSpec, load_machine
+
+
+@frozen
+class Asked:
+    """What the auditor gives and asks for."""
+
+    expect_head: str | None = None
+    expect_records: int | None = None
+    machines: tuple[str, ...] = ()  # digests of declarations that the auditor trusts
+    two_people: bool = False
+    store: str = ""  # s3://BUCKET; "": artifacts are not read again
+    mirror: bool = False
+    keys: tuple[str, ...] = ()  # files with public keys
+    places: Mapping[str, str] = field(factory=dict)  # endpoint_url, region
+
+
+def audited(named: str, asked: Asked) -> list[Audited]:
+    """Return the audit of a bundle and of the runs that it began, the outermost first.
+
+    Never raises for what is wrong with a bundle: that is a finding.
+    """
+    try:
+        if mirrors.is_mirror(named):
+            return [_mirrored(named, asked)]
+        place = bundle.find(named)
+        return [_bundle(place, asked), *(each for child in _children(place) for each in audited(str(child), asked))]
+    except DrfsmError as fault:
+        damaged = isinstance(fault, JournalDamaged)
+        finding = Finding(0, "chain_broken" if damaged else "bundle_unreadable", fault.what)
+        return [Audited(named, None, (finding,))]
+
+
+def _children(place: Path) -> list[Path]:
+    return audited_files.present(place)[2]
+
+
+# --- one bundle -----------------------------------------------------------------------------------------
+
+
+def _bundle(place: Path, asked: Asked) -> Audited:
+    lines = read_lines(place)
+    bundle.check_not_emptied(place, lines)
+    spec = _declared(place)
+    beside = bundle.anchor(place, spec.name)
+    verdict, records = _log(lines, spec, asked, beside)
+    findings = [*verdict.findings, *verdict.remarks, *_of_log(verdict, records, asked, lines)]
+    unasked = set() if asked.store else {"artifacts"}
+    if verdict.state.run_id and len(records) == verdict.records:
+        findings += _files(place, spec, records, lines, verdict)
+        findings += _seals(place, asked)
+        findings += _begun(records, place)
+    else:
+        unasked |= {"files", "receipts", "mode", "signature", "approval"}
+    return Audited(str(place), verdict, in_order(findings), tuple(sorted(unasked)))
+
+
+def _mirrored(named: str, asked: Asked) -> Audited:
+    copy = mirrors.open_mirror(named, asked.places)
+    state = mirrors.state_of(copy)
+    text = mirrors.declaration_of(copy, state)
+    spec = load_machine(text, source=f"{state.machine}.yaml", recorded=True)
+    verdict, records = _log(copy.lines, spec, asked, None)
+    findings = [*verdict.findings, *verdict.remarks, *_of_log(verdict, records, asked, ())]
+    return Audited(named, verdict, in_order(findings), ("files", "receipts", "mode", "mirror"))
+
+
+def _declared(place: Path) -> MachineSpec:
+    with Directory.look(place) as directory:
+        names = [name for name in directory.names() if name.endswith(".yaml") and not name.startswith(".")]
+        text = directory.read(names[0], LARGEST_BYTES) if len(names) == 1 else None
+    if text is None:
+        raise EvidenceFault(
+            f"{place} holds {len(names)} declarations instead of one: legality cannot be checked",
+            hint="restore the bundle's <machine>.yaml from a copy",
+        )
+    return load_machine(text, source=names[0], recorded=True)
+
+
+def _log(
+    lines: Sequence[bytes], spec: MachineSpec, asked: Asked, beside: tuple[str, int] | None
+) -> tuple[Verdict, tuple[Record, ...]]:
+    """Return the verdict on the log, and its records as far as the chain holds."""
+    from drfsm.dr.procedures import MACHINES, binding
+
+    bound = binding(spec.name) if spec.name in MACHINES else None
+    verdict = audit(
+        b"".join(lines), spec, judges=bound.judges if bound else {}, late=bound.late if bound else None,
+        expected_head=asked.expect_head, expected_records=asked.expect_records, beside=beside,
+        origin=trust.origin_of(spec.sha256, trust.trusted_machines(asked.machines, os.environ)),
+    )  # fmt: skip
+    return verdict, read(lines[: verdict.records]).records
+
+
+def _of_log(verdict: Verdict, records: Sequence[Record], asked: Asked, lines: Sequence[bytes]) -> Iterator[Finding]:
+    """Yield what a bundle's log lacks as a whole: its end, an approval, a witness."""
+    state = verdict.state
+    if any(finding.code == "record_unreadable" for finding in verdict.findings):
+        return  # such records can't be read: that is said
+    if not state.ended and state.run_id and state.state in verdict.finals:
+        yield Finding(0, "end_is_missing", f"the run stands in {state.state}, and its log has no end")
+    if state.ended and not state.sealed:
+        yield Finding(0, "seal_is_missing", "the run has ended, and its log has no seal")
+    yield from _approvals(records, asked)
+    yield from _of_store(records, state, asked, lines)
+
+
+def _approvals(records: Sequence[Record], asked: Asked) -> Iterator[Finding]:
+    from drfsm.dr.procedures.approval import digest as plan_digest
+    from drfsm.dr.procedures.approver import compared as compare
+
+    yield from Approvals(plan_digest, compare, two_people=asked.two_people).found(records)
+
+
+def _of_store(records: Sequence[Record], state: RunState, asked: Asked, lines: Sequence[bytes]) -> Iterator[Finding]:
+    """Yield what the store says, where the auditor named one; else that nobody asked it."""
+    if audited_store.trees(records):
+        if asked.store:
+            store = mirrors.store_of(asked.store.removeprefix("s3://").partition("/")[0], asked.places)
+            yield from audited_store.artifacts(store, records, state)
+        else:
+            yield Finding(0, "artifacts_not_checked", "the artifacts that the records name were not read again")
+    if lines and asked.mirror:
+        yield from audited_store.mirror(lines, state, asked.places)
+    elif lines and state.epoch:
+        yield Finding(0, "mirror_not_compared", "the run's mirror in S3 was not compared")
+    if asked.expect_head is None and not asked.mirror and lines:
+        what = "no head from another place was compared: the log's end may have been cut off, or all of it written anew"
+        yield Finding(0, "head_not_compared", what)
+
+
+# --- what lies beside the log ---------------------------------------------------------------------------
+
+
+def _files(
+    place: Path, spec: MachineSpec, records: Sequence[Record], lines: Sequence[bytes], verdict: Verdict
+) -> Iterator[Finding]:
+    if verdict.findings:  # a log that does not hold derives nothing that could be held against
+        return
+    there, unknown, _ = audited_files.present(place)
+    state, heads = verdict.state, [digest(line) for line in lines[: len(records)]]
+    anchor = bundle.anchor(place, spec.name)
+    due = audited_files.due(spec, records, lines, heads, anchor[1] if anchor else None)
+    derived = [audited_files.comparable(files) for files in due]
+    yield from compared(audited_files.comparable(there), derived, same_version=state.version == __version__)
+    yield from audited_files.receipts(there, todays=due[0])
+    yield from modes(there, state.scope, dry_run=state.dry_run)
+    yield from _mode_of_inputs(spec.name, state)
+    for path in unknown:
+        yield Finding(0, "file_unknown", f"drfsm writes no {path}", file=path)
+
+
+def _mode_of_inputs(machine: str, state: RunState) -> Iterator[Finding]:
+    """Yield whether the run's mode is not the one that its inputs mean. Of the shipped machines only."""
+    inputs = state.inputs
+    canonical = inputs.get("promote") == "asked" and inputs.get("promote_target") == "canonical"
+    due = {
+        "drill": "live" if canonical else "drill",
+        "promote": "drill" if inputs.get("target") == "drill" else "live",
+        "failback": "live",
+    }.get(machine, state.scope)
+    if state.scope != due and not (state.dry_run and state.scope == "live"):
+        what = f"the log says {state.scope}, and by its inputs the run is {due}"
+        yield Finding(1, "mode_unlike_inputs", what, expected=due, found=state.scope)
+
+
+def _seals(_place: Path, _asked: Asked) -> Iterator[Finding]:
+    """Yield what signatures, seals and the manifest say.
+
+    The place for the check of sealing: ``yield from sealing.check_seals(place, keys=asked.keys)``.
+    """
+    yield Finding(0, "unsigned", "the log is chained, but nobody signed it")
+
+
+def _begun(records: Sequence[Record], place: Path) -> Iterator[Finding]:
+    """Yield each run that this one began whose log in the bundle is not the one that this run saw."""
+    seen: dict[str, Mapping[str, Any]] = {}
+    for record in records:
+        for reading in getattr(record.content, "facts", {}).values():
+            child = reading.seen.get("child", reading.seen) if isinstance(reading.seen, Mapping) else None
+            if isinstance(child, Mapping) and {"run_id", "machine", "records", "head"} <= child.keys():
+                seen[str(child["machine"])] = child
+    for machine, child in seen.items():
+        if not (place / machine / bundle.LOG).is_file():
+            yield Finding(0, "child_is_missing", f"the bundle lacks the run {child['run_id']}", file=machine)
+            continue
+        lines, count = read_lines(place / machine), int(child["records"])
+        head = digest(lines[count - 1]) if 0 < count <= len(lines) else None
+        if head != child["head"]:
+            what = f"the log of {child['run_id']} is not the one that this run saw"
+            yield Finding(0, "child_differs", what, expected=child["head"], found=head, file=f"{machine}/{bundle.LOG}")
