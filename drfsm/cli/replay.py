@@ -69,9 +69,9 @@ def replay(
     raw, spec, beside = logged(bundle_)
     records = readable(raw)
     origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
-    judges, late = _bound(spec.name)
+    judges, late, pairs = _bound(spec.name)
     verdict = audit(
-        raw, spec, judges=judges, late=late, expected_head=expect_head, expected_records=expect_records, origin=origin,
+        raw, spec, judges=judges, late=late, bound=pairs, expected_head=expect_head, expected_records=expect_records, origin=origin,
         beside=beside,
     )  # fmt: skip
     if output == "json":
@@ -123,12 +123,13 @@ def logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | N
     return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml", recorded=True), None
 
 
-def _bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
-    """Return the judges of a shipped machine, and how it settles late requests; nothing of another one."""
+def _bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None, tuple[Any, ...]]:
+    """Return a shipped machine's judges, how it settles late requests, and what must agree; nothing of another one."""
     from drfsm.dr.procedures import MACHINES, binding
+    from drfsm.dr.procedures.bound import bound as pairs_of
 
     bound = binding(machine) if machine in MACHINES else None
-    return (bound.judges, bound.late) if bound else ({}, None)
+    return (bound.judges, bound.late, pairs_of(machine)) if bound else ({}, None, ())
 
 
 @lru_cache(maxsize=1)  # the same journal is looked at twice

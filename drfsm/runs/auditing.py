@@ -108,10 +108,12 @@ def _log(
 ) -> tuple[Verdict, tuple[Record, ...]]:
     """Return the verdict on the log, and its records as far as the chain holds."""
     from drfsm.dr.procedures import MACHINES, binding
+    from drfsm.dr.procedures.bound import bound as table_of
 
     bound = binding(spec.name) if spec.name in MACHINES else None
     verdict = audit(
         b"".join(lines), spec, judges=bound.judges if bound else {}, late=bound.late if bound else None,
+        bound=table_of(spec.name),
         expected_head=asked.expect_head, expected_records=asked.expect_records, beside=beside,
         origin=trust.origin_of(spec.sha256, trust.trusted_machines(asked.machines, os.environ)),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from drfsm.journal import KINDS, Record
 from drfsm.journal.record_schema import record_schema
 from tests.recorded import BUNDLES
 
-WRONG = ("nonsense", "", 0, None, [], {}, True)
+WRONG: tuple[Any, ...] = ("nonsense", "", 0, None, [], {}, True)
 NAMES = ("run_id", "machine")
 """Names have a grammar (claims.py) that the schema does not repeat."""
 

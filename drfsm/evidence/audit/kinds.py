@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from drfsm.evidence.audit import forecasts, steps, waits
+from drfsm.evidence.audit.bound import Bound, Pair
 from drfsm.evidence.audit.findings import Findings
 from drfsm.evidence.audit.invariants import Invariants
 from drfsm.evidence.audit.late import unsettled
@@ -45,12 +46,14 @@ def walk(
     findings: Findings,
     heads: Sequence[str],
     late: Settlings | None,
+    bound: Sequence[Pair] = (),
 ) -> RunState:
     """Add everything that does not hold to ``findings``; return where the records say that the run stands."""
     observations = Observations(spec, judges, findings)
     here = Position(
         spec, findings, observations, Invariants(spec, findings), heads, [record.kind for record in records], late
     )
+    agreed = Bound(bound, findings)
     if records and records[0].kind != "run_started":
         findings.add(
             0,
@@ -64,6 +67,7 @@ def walk(
         if _in_order(here, record):
             observations.inputs = here.state.inputs
             _RULES[record.kind](here, record, record.content)
+            agreed.hold(record, here.state)
             here.state = fold([record], here.state)
     _times(records, findings)
     observations.note_missing_judges()

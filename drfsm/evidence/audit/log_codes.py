@@ -140,6 +140,7 @@ LOG_CODES: Mapping[str, Code] = {
     "offer_other_than_declared": Code("row", "A next action is offered with other arguments or values than declared"),
     "other_attempt_failed": Code("row", "The attempt that failed is not the one that was begun"),
     "args_changed_since_intent": Code("row", "A commit has other arguments than its intent"),
+    "result_without_action": Code("row", "A row that does nothing has a result"),
     "how_unknown": Code("row", "A commit says in an unknown word how it came about"),
     "guard_not_held": Code("guard", "A step was taken although a guard of it did not hold"),
     "guard_missing": Code("guard", "A guard that the row declares is not on record"),

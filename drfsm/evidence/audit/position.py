@@ -87,6 +87,10 @@ class Position:
                     f"it offers {offered.action}, which nobody can do in {state}",
                     found=offered.action,
                 )
+            elif offered.action in rows and offered.reason != rows[offered.action].reason:
+                what = f"it offers {offered.action} for another reason than declared"
+                expected = rows[offered.action].reason
+                self.add(record, "offer_other_than_declared", what, expected=expected, found=offered.reason)
             elif offered.action in rows and offered.args != rows[offered.action].amends:
                 self.add(
                     record,

@@ -239,6 +239,8 @@ def commit(here: Position, record: Record, done: Commit) -> None:
 def _judged(here: Position, record: Record, done: Commit, row: Row) -> None:
     if acts(row):
         here.add(record, "no_intent", f"{row.trigger} is committed without an intent")
+    if not acts(row) and done.result is not None:
+        here.add(record, "result_without_action", f"{row.trigger} does nothing, and has a result", found=done.result)
     _clear(here, record, row)
     here.observations.guards(record.seq, done, row)
     if row.wait:

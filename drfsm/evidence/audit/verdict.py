@@ -10,7 +10,7 @@ the binding settles what may land late.
 Raises nothing for a bad log: that is a finding. Called by the CLI and by library users.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -18,6 +18,7 @@ from attrs import frozen
 
 from drfsm.claims import printable
 from drfsm.errors import JournalDamaged
+from drfsm.evidence.audit.bound import Pair
 from drfsm.evidence.audit.findings import Finding, Findings
 from drfsm.evidence.audit.kinds import walk
 from drfsm.evidence.audit.observations import Judges
@@ -105,6 +106,7 @@ def audit(
     *,
     judges: Judges,
     late: Settlings | None = None,
+    bound: Sequence[Pair] = (),
     expected_head: str | None = None,
     expected_records: int | None = None,
     beside: tuple[str, int] | None = None,
@@ -114,6 +116,7 @@ def audit(
 
     ``late``: action -> how a late request of it is settled, as a binding has it; without it only what the declaration
     says of that is demanded.
+    ``bound``: what must say the same in the records of such a run (bound.py); nothing is asked without it.
     ``origin`` says whose declaration ``spec`` is (``shipped with drfsm 0.1.0``); "" is nobody's that the caller knows,
     and a finding: what an unknown declaration allows may be anything. None where the caller makes no such claim.
     ``expected_head`` and ``expected_records`` are the ``journal`` of a summary that was copied off the machine.
@@ -130,7 +133,7 @@ def audit(
             f"drfsm ships no declaration {spec.sha256}, and nobody trusts it here",
             found=spec.sha256,
         )
-    state = walk(records, spec, judges, findings, heads, late)
+    state = walk(records, spec, judges, findings, heads, late, bound)
     return Verdict(
         findings=findings.errors,
         remarks=findings.remarks,

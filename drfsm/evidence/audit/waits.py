@@ -11,6 +11,8 @@ from drfsm.journal.record_types import Reading, Resolved, Sampled, Settled, Tran
 from drfsm.journal.replay import covers
 from drfsm.spec.model import By, Row
 
+_LEAST_APART_SECONDS = 0.2
+
 # --- waiting --------------------------------------------------------------------------------------------
 
 
@@ -42,6 +44,8 @@ def sampled(here: Position, record: Record, sample: Sampled) -> None:
             found=sample.holds,
         )
     _wait_counted(here, record, sample, row)
+    _in_turn(here, record, sample, row)
+    _limited(here, record, sample, row)
     here.samples.append(sample)
     here.invariants.read(sample.facts)
     here.invariants.hold(record.seq, row.source)
@@ -69,6 +73,43 @@ def _wait_counted(here: Position, record: Record, sample: Sampled, row: Row) -> 
             expected=most,
             found=sample.attempt,
         )
+
+
+def _limited(here: Position, record: Record, sample: Sampled, row: Row) -> None:
+    """Check that a sample names the limit that the wait has by this run's inputs."""
+    limit = row.wait.limit if row.wait is not None else None
+    due = here.state.inputs.get(limit) if isinstance(limit, str) else limit
+    try:
+        other = due is not None and sample.limit_seconds is not None and float(due) != sample.limit_seconds
+    except (TypeError, ValueError):
+        return
+    if other:
+        what = f"{row.trigger}: the sample names another limit of its wait"
+        here.add(record, "sample_wrong", what, expected=due, found=sample.limit_seconds)
+
+
+def _in_turn(here: Position, record: Record, sample: Sampled, row: Row) -> None:
+    """Check that a sample is later in its wait than the one before it, and says something else unless it is clear."""
+    last = next((other for other in reversed(here.samples) if other.row == row.key), None)
+    same_try = last is not None and sample.attempt == last.attempt and sample.attempt
+    if last is None or not same_try or sample.waited_seconds is None or last.waited_seconds is None:
+        return
+    if sample.waited_seconds < last.waited_seconds:
+        what = f"{row.trigger}: the sample waited less than the one before it"
+        here.add(record, "sample_out_of_order", what, expected=last.waited_seconds, found=sample.waited_seconds)
+    elif _repeats(sample, last, row):
+        here.add(record, "sample_repeated", f"{row.trigger}: the sample says what the one before it says")
+
+
+def _repeats(sample: Sampled, last: Sampled, row: Row) -> bool:
+    """Say whether a sample is a copy: of an unclear one nothing changed, of a clear one not even the time.
+
+    Times have one digit after the point: of a wait that looks more often than that, two may be the same.
+    """
+    if sample.facts != last.facts:
+        return False
+    often = row.wait is None or row.wait.every_seconds < _LEAST_APART_SECONDS
+    return not sample.holds or (sample.waited_seconds == last.waited_seconds and not often)
 
 
 def _unmet(here: Position, row: Row, facts: Mapping[str, Reading]) -> list[str]:
