@@ -71,8 +71,8 @@ def replay(
     origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
     judges, late, pairs = _bound(spec.name)
     verdict = audit(
-        raw, spec, judges=judges, late=late, bound=pairs, expected_head=expect_head, expected_records=expect_records, origin=origin,
-        beside=beside,
+        raw, spec, judges=judges, late=late, bound=pairs, expected_head=expect_head, expected_records=expect_records,
+        origin=origin, beside=beside,
     )  # fmt: skip
     if output == "json":
         say_json(verdict.record)

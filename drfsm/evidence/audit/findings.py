@@ -96,6 +96,10 @@ class Findings:
         """What breaks no rule, in the order of the lines."""
         return tuple(finding for finding in self if finding.severity != ERROR)
 
+    def __len__(self) -> int:
+        """Return how many findings there are."""
+        return len(self._findings)
+
     def __iter__(self) -> Iterator[Finding]:
         """Yield the findings, those of the whole log first, then in the order of the lines."""
         return iter(sorted(self._findings, key=lambda finding: finding.line))

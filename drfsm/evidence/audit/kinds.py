@@ -5,8 +5,7 @@ owns the steps, forecasts.py the dry run. Each record is judged before it is fol
 the run stood. Pure. Called by verdict.py.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from drfsm.evidence.audit import forecasts, steps, waits
@@ -16,6 +15,7 @@ from drfsm.evidence.audit.invariants import Invariants
 from drfsm.evidence.audit.late import unsettled
 from drfsm.evidence.audit.observations import Judges, Observations
 from drfsm.evidence.audit.position import Position
+from drfsm.evidence.audit.steady import Steady
 from drfsm.journal import Record, RunState, fold
 from drfsm.journal.record_types import (
     Ended,
@@ -39,52 +39,75 @@ _AFTER_THE_END = ("tail_cut", "seal")
 _SCOPES = ("live", "drill")
 
 
-def walk(
-    records: Sequence[Record],
-    spec: MachineSpec,
-    judges: Judges,
-    findings: Findings,
-    heads: Sequence[str],
-    late: Settlings | None,
-    bound: Sequence[Pair] = (),
-) -> RunState:
-    """Add everything that does not hold to ``findings``; return where the records say that the run stands."""
-    observations = Observations(spec, judges, findings)
-    here = Position(
-        spec, findings, observations, Invariants(spec, findings), heads, [record.kind for record in records], late
-    )
-    agreed = Bound(bound, findings)
-    if records and records[0].kind != "run_started":
-        findings.add(
-            0,
-            "not_begun",
-            "the log does not begin with run_started: nothing in it can be judged",
-            expected="run_started",
-            found=records[0].kind,
-        )
-        return here.state
-    for record in _readable(records, findings):
-        if _in_order(here, record):
-            observations.inputs = here.state.inputs
+class Walk:
+    """Holds one record after the other against the machine; keeps none of them."""
+
+    def __init__(
+        self,
+        spec: MachineSpec,
+        judges: Judges,
+        findings: Findings,
+        late: Settlings | None,
+        bound: Sequence[Pair] = (),
+    ) -> None:
+        observations = Observations(spec, judges, findings)
+        self._here = Position(spec, findings, observations, Invariants(spec, findings), late)
+        self._bound, self._findings = Bound(bound, findings), findings
+        self._steady = Steady(self._here)
+        self._count, self._at, self._begun = 0, "", True
+
+    def take(self, record: Record, head: str) -> None:
+        """Add everything that does not hold of the next record. ``head``: the hash of its line."""
+        if not self._count and record.kind != "run_started":
+            what = "the log does not begin with run_started: nothing in it can be judged"
+            self._findings.add(0, "not_begun", what, expected="run_started", found=record.kind)
+            self._begun = False
+        self._count += 1
+        if self._begun:
+            if not self._steady.passes(record):
+                self._judge(record)
+            if record.at < self._at:
+                self._back_in_time(record)
+        self._at = record.at
+        self._here.stands_at(record, head)
+
+    def end(self) -> RunState:
+        """Return where the records say that the run stands, once the last one was taken."""
+        self._steady.leave()
+        if self._begun and self._count:
+            self._here.observations.note_missing_judges()
+        return self._here.state
+
+    def _judge(self, record: Record) -> None:
+        self._steady.leave()
+        before = len(self._findings)
+        here, current = self._here, self._here.invariants.current
+        if _readable(record, self._findings) and _in_order(here, record):
+            here.observations.inputs = here.state.inputs
+            rejudged = self._findings.rejudged
             _RULES[record.kind](here, record, record.content)
-            agreed.hold(record, here.state)
+            self._bound.hold(record, here.state)
             here.state = fold([record], here.state)
-    _times(records, findings)
-    observations.note_missing_judges()
-    return here.state
+            if len(self._findings) == before:
+                self._steady.learn(record, current, self._findings.rejudged - rejudged)
+
+    def _back_in_time(self, record: Record) -> None:
+        what = f"line {record.seq + 1}: its time is before that of the line above it"
+        self._findings.add(record.seq, "time_runs_back", what, expected=f"after {self._at}", found=record.at)
 
 
-def _readable(records: Iterable[Record], findings: Findings) -> Iterator[Record]:
-    for record in records:
-        unreadable = list(record.unreadable())
-        for fault in unreadable:
-            findings.add(record.seq, "record_unreadable", fault)
-        for fault in record.undeclared():
-            findings.add(record.seq, "key_undeclared", fault)
-        if not unreadable:
-            for fault in record.unallowed():
-                findings.add(record.seq, "field_not_as_declared", fault)
-            yield record
+def _readable(record: Record, findings: Findings) -> bool:
+    """Say whether a record can be read; add what its schema does not allow."""
+    if record.is_sound:
+        return True
+    unreadable = list(record.unreadable())
+    for fault in unreadable:
+        findings.add(record.seq, "record_unreadable", fault)
+    for fault in record.undeclared():
+        findings.add(record.seq, "key_undeclared", fault)
+    for fault in () if unreadable else record.unallowed():
+        findings.add(record.seq, "field_not_as_declared", fault)
+    return not unreadable
 
 
 def _in_order(here: Position, record: Record) -> bool:
@@ -303,25 +326,14 @@ def _undone(here: Position, record: Record, ended: Ended) -> None:
 def _sealed(here: Position, record: Record, seal: Seal) -> None:
     if not here.state.ended:
         here.add(record, "sealed_before_the_end", "the log is sealed before the run has ended")
-    counted = record.seq  # what the sealing process saw: a torn line that it cut off itself came in between
-    while counted and here.kinds[counted - 1] == "tail_cut":
-        counted -= 1
-    if seal.records not in (counted, record.seq):
-        here.add(
-            record,
-            "seal_count_wrong",
-            f"the seal counts {seal.records} records, there are {record.seq}",
-            expected=record.seq,
-            found=seal.records,
-        )
-    elif record.seq and seal.head != here.heads[seal.records - 1]:
-        here.add(
-            record,
-            "seal_head_wrong",
-            "the seal names another head than the line before it has",
-            expected=here.heads[seal.records - 1],
-            found=seal.head,
-        )
+    # What the sealing process saw: a torn line that it cut off itself came in between.
+    heads = {here.uncut: here.uncut_head, record.seq: here.head}
+    if seal.records not in heads:
+        what = f"the seal counts {seal.records} records, there are {record.seq}"
+        here.add(record, "seal_count_wrong", what, expected=record.seq, found=seal.records)
+    elif record.seq and seal.head != heads[seal.records]:
+        what = "the seal names another head than the line before it has"
+        here.add(record, "seal_head_wrong", what, expected=heads[seal.records], found=seal.head)
 
 
 _RULES: Mapping[str, Callable[[Position, Record, Any], None]] = {
@@ -344,11 +356,3 @@ _RULES: Mapping[str, Callable[[Position, Record, Any], None]] = {
     "ended": _ended,
     "seal": _sealed,
 }
-
-
-def _times(records: Sequence[Record], findings: Findings) -> None:
-    """Note times that run backwards. Clocks are set, and another machine's differs: no proof of anything."""
-    for earlier, later in pairwise(records):
-        if later.at < earlier.at:
-            what = f"line {later.seq + 1}: its time is before that of the line above it"
-            findings.add(later.seq, "time_runs_back", what, expected=f"after {earlier.at}", found=later.at)

@@ -25,18 +25,25 @@ class Position:
     findings: Findings
     observations: Observations
     invariants: Invariants
-    heads: Sequence[str]  # the hash of each line
-    kinds: Sequence[str]  # the kind of each line
     late: Settlings | None = None  # action -> how a late request of it is settled; None: not known
     state: RunState = field(factory=RunState)
     halted: bool = False  # held, and nobody has resumed the run since
     begun: dict[str, int] = field(factory=dict)  # row -> intents since a person last started or resumed the run
-    samples: list[Sampled] = field(factory=list)  # of the present wait
+    samples: dict[str, tuple[Sampled, int]] = field(factory=dict)  # row -> the last of its wait, clear ones in a row
+    head: str = ""  # the hash of the line before
+    uncut: int = 0  # records before this one, without the cuts of a torn tail right before it
+    uncut_head: str = ""  # the hash of the last of them
     forecast_state: str = ""  # where a dry run has got to
     skipped: set[str] = field(factory=set)  # facts that a dry run would have changed, and what depends on them
     failed_checks: int = 0  # of a dry run
     refused: bool = False  # by a dry run
     refused_by_world: bool = False  # likewise, and not only by what the command itself said
+
+    def stands_at(self, record: Record, head: str) -> None:
+        """Remember where the log has got to: after this record."""
+        self.head = head
+        if record.kind != "tail_cut":
+            self.uncut, self.uncut_head = record.seq + 1, head
 
     def add(self, record: Record, code: str, what: str, *, expected: Any = None, found: Any = None) -> None:
         """Add a finding: what a record breaks, what was expected there, and what is found."""
@@ -87,10 +94,6 @@ class Position:
                     f"it offers {offered.action}, which nobody can do in {state}",
                     found=offered.action,
                 )
-            elif offered.action in rows and offered.reason != rows[offered.action].reason:
-                what = f"it offers {offered.action} for another reason than declared"
-                expected = rows[offered.action].reason
-                self.add(record, "offer_other_than_declared", what, expected=expected, found=offered.reason)
             elif offered.action in rows and offered.args != rows[offered.action].amends:
                 self.add(
                     record,
@@ -99,9 +102,15 @@ class Position:
                     expected=list(rows[offered.action].amends),
                     found=list(offered.args),
                 )
-            elif offered.values and dict(offered.values) != self.spec.values_of(rows[offered.action]):
+            elif offered.values and (
+                offered.action not in rows or dict(offered.values) != self.spec.values_of(rows[offered.action])
+            ):
                 self.add(
                     record,
                     "offer_other_than_declared",
                     f"it offers {offered.action} with other values than its arguments may have",
                 )
+            elif offered.action in rows and offered.reason != rows[offered.action].reason:
+                what = f"it offers {offered.action} for another reason than declared"
+                expected = rows[offered.action].reason
+                self.add(record, "offer_other_than_declared", what, expected=expected, found=offered.reason)

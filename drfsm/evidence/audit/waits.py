@@ -3,7 +3,7 @@
 Called by kinds.py and steps.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from drfsm.evidence.audit.position import Position
 from drfsm.journal import InFlight, Record
@@ -46,7 +46,8 @@ def sampled(here: Position, record: Record, sample: Sampled) -> None:
     _wait_counted(here, record, sample, row)
     _in_turn(here, record, sample, row)
     _limited(here, record, sample, row)
-    here.samples.append(sample)
+    _, clear = here.samples.get(row.key, (None, 0))
+    here.samples[row.key] = sample, clear + 1 if sample.holds else 0
     here.invariants.read(sample.facts)
     here.invariants.hold(record.seq, row.source)
 
@@ -55,7 +56,8 @@ def _wait_counted(here: Position, record: Record, sample: Sampled, row: Row) -> 
     """Check that a wait's tries are counted up, or by another process from one, and are no more than declared."""
     if not sample.attempt:  # 0.1.0 and 0.2.0 did not record it
         return
-    last = next((other.attempt for other in reversed(here.samples) if other.row == row.key), 0)
+    before = here.samples.get(row.key)
+    last = before[0].attempt if before is not None else 0
     if 1 < sample.attempt < last:
         here.add(
             record,
@@ -90,7 +92,7 @@ def _limited(here: Position, record: Record, sample: Sampled, row: Row) -> None:
 
 def _in_turn(here: Position, record: Record, sample: Sampled, row: Row) -> None:
     """Check that a sample is later in its wait than the one before it, and says something else unless it is clear."""
-    last = next((other for other in reversed(here.samples) if other.row == row.key), None)
+    last = here.samples[row.key][0] if row.key in here.samples else None
     same_try = last is not None and sample.attempt == last.attempt and sample.attempt
     if last is None or not same_try or sample.waited_seconds is None or last.waited_seconds is None:
         return
@@ -121,23 +123,15 @@ def _unmet(here: Position, row: Row, facts: Mapping[str, Reading]) -> list[str]:
 
 def waited(here: Position, record: Record, step: Transition, row: Row) -> None:
     """Check that a wait was sampled: the last sample is clear, and the row went on with exactly what it saw."""
-    samples = [sample for sample in here.samples if sample.row == row.key]
-    if not samples:
+    if row.key not in here.samples:
         here.add(record, "no_sample", f"{row.trigger} went on without a sample of what it waits for")
         return
-    last = samples[-1]
+    last, clear = here.samples[row.key]
     if not last.holds or any(step.facts.get(name) != reading for name, reading in last.facts.items()):
         here.add(
             record, "wait_ended_on_other_readings", f"{row.trigger} went on with other readings than its last sample"
         )
-    _long_enough(here, record, row, samples)
-
-
-def _long_enough(here: Position, record: Record, row: Row, samples: Sequence[Sampled]) -> None:
-    """Check that the guards held in as many samples in a row as are declared: each of those is on record."""
-    clear = 0
-    for sample in samples:
-        clear = clear + 1 if sample.holds else 0
+    # Each of the declared number of clear samples in a row is on record.
     if row.wait is not None and clear < row.wait.consecutive:
         here.add(
             record,
