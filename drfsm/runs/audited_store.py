@@ -3,7 +3,7 @@
 Used by auditing.py.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from drfsm.claims import bounded
@@ -17,16 +17,20 @@ from drfsm.world import ObjectStore
 _NAMES = ("run_id", "where", "tree_sha256", "verdict")
 
 
-def trees(records: Iterable[Record]) -> Mapping[str, Mapping[str, Any]]:
-    """Return each run's tree of artifacts that a record saw whole: address -> what was seen last. No ``latest``."""
-    seen: dict[str, Mapping[str, Any]] = {}
-    for record in records:
+class Trees:
+    """Each run's tree of artifacts that a record saw whole: address -> what was seen last. ``latest`` is none."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Mapping[str, Any]] = {}
+
+    def take(self, record: Record) -> None:
+        """Take in the next record."""
         content = record.content
         if isinstance(content, Transition | Sampled):
             for reading in content.facts.values():
                 for tree in _trees(reading.seen):
-                    seen[str(tree["where"])] = tree
-    return {where: tree for where, tree in seen.items() if where.endswith(str(tree["run_id"]))}
+                    if str(tree["where"]).endswith(str(tree["run_id"])):
+                        self.seen[str(tree["where"])] = tree
 
 
 def _trees(seen: Any) -> Iterator[Mapping[str, Any]]:
@@ -38,14 +42,14 @@ def _trees(seen: Any) -> Iterator[Mapping[str, Any]]:
         yield from _trees(part)
 
 
-def artifacts(store: ObjectStore, records: Sequence[Record], state: RunState) -> Iterator[Finding]:
-    """Yield each tree of artifacts that is not as the records saw it. Raises Unreachable where it can't be read."""
+def artifacts(store: ObjectStore, seen: Mapping[str, Mapping[str, Any]], state: RunState) -> Iterator[Finding]:
+    """Yield each tree of artifacts that is not as the records saw it (``Trees``). Raises Unreachable."""
     from drfsm.dr.artifacts import verify
     from drfsm.dr.layout import Layout
     from drfsm.dr.terms import terms_of
 
     terms = terms_of(state.inputs)
-    for where, tree in trees(records).items():
+    for where, tree in seen.items():
         run_id = str(tree["run_id"])
         key = where.removeprefix("s3://").partition("/")[2]
         tail = f"/{terms.workload.keys.runs.replace('{run_id}', run_id)}"
@@ -60,7 +64,7 @@ def artifacts(store: ObjectStore, records: Sequence[Record], state: RunState) ->
         yield Finding(0, code, what, expected=tree["tree_sha256"], found=now.tree_sha256)
 
 
-def mirror(lines: Sequence[bytes], state: RunState, places: Mapping[str, str]) -> Iterator[Finding]:
+def mirror(lines: Iterable[bytes], state: RunState, places: Mapping[str, str]) -> Iterator[Finding]:
     """Yield how a run's mirror differs from its log: the first record that does, and which of the two is longer."""
     bucket, prefix = str(state.inputs.get("bucket", "")), mirrors.own_prefix(state.inputs)
     try:
@@ -71,16 +75,18 @@ def mirror(lines: Sequence[bytes], state: RunState, places: Mapping[str, str]) -
     if not copy.lines:
         yield Finding(0, "mirror_is_missing", f"{copy.uri} has no record of this run")
         return
-    for number, (ours, theirs) in enumerate(zip(lines, copy.lines, strict=False), start=1):
+    count = 0
+    for count, ours in enumerate(lines, start=1):
+        theirs = copy.lines[count - 1] if count <= len(copy.lines) else ours
         if ours != theirs:
-            what = f"{copy.uri} has another record {number - 1}"
-            yield Finding(number, "mirror_differs", what, expected=digest(theirs), found=digest(ours))
+            what = f"{copy.uri} has another record {count - 1}"
+            yield Finding(count, "mirror_differs", what, expected=digest(theirs), found=digest(ours))
             return
-    if len(copy.lines) > len(lines):
-        what = f"{copy.uri} has {len(copy.lines)} records, the log {len(lines)}"
-        yield Finding(0, "mirror_is_longer", what, expected=len(copy.lines), found=len(lines))
-    elif len(copy.lines) < len(lines):
-        what = f"{copy.uri} has only the first {len(copy.lines)} of {len(lines)} records"
-        yield Finding(0, "mirror_is_shorter", what, expected=len(lines), found=len(copy.lines))
+    if len(copy.lines) > count:
+        what = f"{copy.uri} has {len(copy.lines)} records, the log {count}"
+        yield Finding(0, "mirror_is_longer", what, expected=len(copy.lines), found=count)
+    elif len(copy.lines) < count:
+        what = f"{copy.uri} has only the first {len(copy.lines)} of {count} records"
+        yield Finding(0, "mirror_is_shorter", what, expected=count, found=len(copy.lines))
     else:
-        yield Finding(0, "mirror_is_the_same", f"{copy.uri} has the same {len(lines)} records")
+        yield Finding(0, "mirror_is_the_same", f"{copy.uri} has the same {count} records")

@@ -6,14 +6,16 @@ nothing, and asks no network but for ``--store``, ``--mirror`` and a bundle that
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
 
 from drfsm import __version__
-from drfsm.adapters.file_journal import read_lines
+from drfsm.adapters.file_journal import each_line, read_lines
 from drfsm.claims import LARGEST_BYTES
 from drfsm.errors import DrfsmError, EvidenceFault, JournalDamaged
 from drfsm.evidence.audit import Verdict, audit
@@ -22,9 +24,12 @@ from drfsm.evidence.audit.audited import Audited, in_order
 from drfsm.evidence.audit.files import compared, modes
 from drfsm.evidence.audit.findings import Finding
 from drfsm.files import Directory
-from drfsm.journal import Record, RunState, digest, read
+from drfsm.journal import Record, RunState, Scan, digest
 from drfsm.runs import audited_files, audited_store, bundle, mirrors, trust
 from drfsm.spec import MachineSpec, load_machine
+
+MOST_RECORDS = 20_000
+"""Of a log whose derived files are compared: they are derived in memory. No run of drfsm had a tenth of that."""
 
 
 @frozen
@@ -65,19 +70,18 @@ def _children(place: Path) -> list[Path]:
 
 
 def _bundle(place: Path, asked: Asked) -> Audited:
-    lines = read_lines(place)
-    bundle.check_not_emptied(place, lines)
+    bundle.check_not_emptied(place, list(islice(each_line(place), 1)))
     spec = _declared(place)
-    beside = bundle.anchor(place, spec.name)
-    verdict, records = _log(lines, spec, asked, beside)
-    findings = [*verdict.findings, *verdict.remarks, *_of_log(verdict, records, asked, lines)]
+    log, more = Log(partial(each_line, place)), _More(asked)
+    verdict = _log(log, spec, asked, more, bundle.anchor(place, spec.name))
+    findings = [*verdict.findings, *verdict.remarks, *_of_log(verdict, log, asked, more, place)]
     unasked = set() if asked.store else {"artifacts"}
-    if verdict.state.run_id and len(records) == verdict.records:
-        findings += _files(place, spec, records, lines, verdict)
+    if verdict.state.run_id and not any(finding.code == "chain_broken" for finding in verdict.findings):
+        findings += _files(place, spec, log, verdict)
         findings += _seals(place, asked)
-        findings += _begun(records, place)
+        findings += _begun(more.children, place)
     else:
-        unasked |= {"files", "receipts", "mode", "signature", "approval"}
+        unasked |= {"files", "receipts", "mode", "signature"}
     return Audited(str(place), verdict, in_order(findings), tuple(sorted(unasked)))
 
 
@@ -86,9 +90,26 @@ def _mirrored(named: str, asked: Asked) -> Audited:
     state = mirrors.state_of(copy)
     text = mirrors.declaration_of(copy, state)
     spec = load_machine(text, source=f"{state.machine}.yaml", recorded=True)
-    verdict, records = _log(copy.lines, spec, asked, None)
-    findings = [*verdict.findings, *verdict.remarks, *_of_log(verdict, records, asked, ())]
-    return Audited(named, verdict, in_order(findings), ("files", "receipts", "mode", "mirror"))
+    log, more = Log(lambda: copy.lines), _More(asked)
+    verdict = _log(log, spec, asked, more, None)
+    findings = [*verdict.findings, *verdict.remarks, *_of_log(verdict, log, asked, more, None)]
+    return Audited(named, verdict, in_order(findings), ("files", "mirror", "mode", "receipts", "signature"))
+
+
+class Log:
+    """The lines of one log, read anew for each question, and never more of them than were judged."""
+
+    def __init__(self, read: Callable[[], Iterable[bytes]]) -> None:
+        self._read = read
+        self.count: int | None = None  # records that were judged; None: not yet
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines."""
+        return islice(self._read(), self.count)
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records."""
+        return iter(Scan(self.lines()))
 
 
 def _declared(place: Path) -> MachineSpec:
@@ -103,25 +124,51 @@ def _declared(place: Path) -> MachineSpec:
     return load_machine(text, source=names[0], recorded=True)
 
 
-def _log(
-    lines: Sequence[bytes], spec: MachineSpec, asked: Asked, beside: tuple[str, int] | None
-) -> tuple[Verdict, tuple[Record, ...]]:
-    """Return the verdict on the log, and its records as far as the chain holds."""
+class _More:
+    """What is asked of each record beside the log's own rules; a wait's sample that says the same again is passed."""
+
+    def __init__(self, asked: Asked) -> None:
+        from drfsm.dr.procedures.approval import digest as plan_digest
+        from drfsm.dr.procedures.approver import compared as compare
+
+        self.approvals = Approvals(plan_digest, compare, two_people=asked.two_people)
+        self.trees = audited_store.Trees()
+        self.children: dict[str, Mapping[str, Any]] = {}
+        self._last: object = None
+
+    def take(self, record: Record) -> None:
+        """Take in the next record."""
+        if record.pattern is not None and record.pattern is self._last:
+            return
+        self._last = record.pattern
+        if record.misfits:
+            return  # said already
+        self.approvals.take(record)
+        self.trees.take(record)
+        for reading in getattr(record.content, "facts", {}).values():
+            child = reading.seen.get("child", reading.seen) if isinstance(reading.seen, Mapping) else None
+            if isinstance(child, Mapping) and {"run_id", "machine", "records", "head"} <= child.keys():
+                self.children[str(child["machine"])] = child
+
+
+def _log(log: Log, spec: MachineSpec, asked: Asked, more: _More, beside: tuple[str, int] | None) -> Verdict:
+    """Return the verdict on the log; whatever is asked of the log from here on, only these records answer."""
     from drfsm.dr.procedures import MACHINES, binding
     from drfsm.dr.procedures.bound import bound as table_of
 
     bound = binding(spec.name) if spec.name in MACHINES else None
     verdict = audit(
-        b"".join(lines), spec, judges=bound.judges if bound else {}, late=bound.late if bound else None,
-        bound=table_of(spec.name),
-        expected_head=asked.expect_head, expected_records=asked.expect_records, beside=beside,
-        origin=trust.origin_of(spec.sha256, trust.trusted_machines(asked.machines, os.environ)),
+        log.lines(), spec, judges=bound.judges if bound else {}, late=bound.late if bound else None,
+        bound=table_of(spec.name), expected_head=asked.expect_head, expected_records=asked.expect_records,
+        beside=beside, origin=trust.origin_of(spec.sha256, trust.trusted_machines(asked.machines, os.environ)),
+        follow=more.take,
     )  # fmt: skip
-    return verdict, read(lines[: verdict.records]).records
+    log.count = verdict.records
+    return verdict
 
 
-def _of_log(verdict: Verdict, records: Sequence[Record], asked: Asked, lines: Sequence[bytes]) -> Iterator[Finding]:
-    """Yield what a bundle's log lacks as a whole: its end, an approval, a witness."""
+def _of_log(verdict: Verdict, log: Log, asked: Asked, more: _More, place: Path | None) -> Iterator[Finding]:
+    """Yield what a bundle's log lacks as a whole: its end, an approval, a witness. ``place`` None: it is a mirror."""
     state = verdict.state
     if any(finding.code == "record_unreadable" for finding in verdict.findings):
         return  # such records can't be read: that is said
@@ -129,30 +176,23 @@ def _of_log(verdict: Verdict, records: Sequence[Record], asked: Asked, lines: Se
         yield Finding(0, "end_is_missing", f"the run stands in {state.state}, and its log has no end")
     if state.ended and not state.sealed:
         yield Finding(0, "seal_is_missing", "the run has ended, and its log has no seal")
-    yield from _approvals(records, asked)
-    yield from _of_store(records, state, asked, lines)
+    yield from more.approvals.findings
+    yield from _of_store(log, state, asked, more, of_mirror=place is None)
 
 
-def _approvals(records: Sequence[Record], asked: Asked) -> Iterator[Finding]:
-    from drfsm.dr.procedures.approval import digest as plan_digest
-    from drfsm.dr.procedures.approver import compared as compare
-
-    yield from Approvals(plan_digest, compare, two_people=asked.two_people).found(records)
-
-
-def _of_store(records: Sequence[Record], state: RunState, asked: Asked, lines: Sequence[bytes]) -> Iterator[Finding]:
+def _of_store(log: Log, state: RunState, asked: Asked, more: _More, *, of_mirror: bool) -> Iterator[Finding]:
     """Yield what the store says, where the auditor named one; else that nobody asked it."""
-    if audited_store.trees(records):
+    if trees := more.trees.seen:
         if asked.store:
             store = mirrors.store_of(asked.store.removeprefix("s3://").partition("/")[0], asked.places)
-            yield from audited_store.artifacts(store, records, state)
+            yield from audited_store.artifacts(store, trees, state)
         else:
             yield Finding(0, "artifacts_not_checked", "the artifacts that the records name were not read again")
-    if lines and asked.mirror:
-        yield from audited_store.mirror(lines, state, asked.places)
-    elif lines and state.epoch:
+    if asked.mirror and not of_mirror:
+        yield from audited_store.mirror(log.lines(), state, asked.places)
+    elif state.epoch and not of_mirror:
         yield Finding(0, "mirror_not_compared", "the run's mirror in S3 was not compared")
-    if asked.expect_head is None and not asked.mirror and lines:
+    if asked.expect_head is None and not asked.mirror:
         what = "no head from another place was compared: the log's end may have been cut off, or all of it written anew"
         yield Finding(0, "head_not_compared", what)
 
@@ -160,13 +200,16 @@ def _of_store(records: Sequence[Record], state: RunState, asked: Asked, lines: S
 # --- what lies beside the log ---------------------------------------------------------------------------
 
 
-def _files(
-    place: Path, spec: MachineSpec, records: Sequence[Record], lines: Sequence[bytes], verdict: Verdict
-) -> Iterator[Finding]:
+def _files(place: Path, spec: MachineSpec, log: Log, verdict: Verdict) -> Iterator[Finding]:
     if verdict.findings:  # a log that does not hold derives nothing that could be held against
         return
+    if verdict.records > MOST_RECORDS:
+        what = f"the log has {verdict.records} records, more than {MOST_RECORDS}: derived files were not compared"
+        yield Finding(0, "files_not_compared", what)
+        return
+    lines, records = tuple(log.lines()), tuple(log.records())
     there, unknown, _ = audited_files.present(place)
-    state, heads = verdict.state, [digest(line) for line in lines[: len(records)]]
+    state, heads = verdict.state, [digest(line) for line in lines]
     anchor = bundle.anchor(place, spec.name)
     due = audited_files.due(spec, records, lines, heads, anchor[1] if anchor else None)
     derived = [audited_files.comparable(files) for files in due]
@@ -200,15 +243,9 @@ def _seals(_place: Path, _asked: Asked) -> Iterator[Finding]:
     yield Finding(0, "unsigned", "the log is chained, but nobody signed it")
 
 
-def _begun(records: Sequence[Record], place: Path) -> Iterator[Finding]:
+def _begun(children: Mapping[str, Mapping[str, Any]], place: Path) -> Iterator[Finding]:
     """Yield each run that this one began whose log in the bundle is not the one that this run saw."""
-    seen: dict[str, Mapping[str, Any]] = {}
-    for record in records:
-        for reading in getattr(record.content, "facts", {}).values():
-            child = reading.seen.get("child", reading.seen) if isinstance(reading.seen, Mapping) else None
-            if isinstance(child, Mapping) and {"run_id", "machine", "records", "head"} <= child.keys():
-                seen[str(child["machine"])] = child
-    for machine, child in seen.items():
+    for machine, child in children.items():
         if not (place / machine / bundle.LOG).is_file():
             yield Finding(0, "child_is_missing", f"the bundle lacks the run {child['run_id']}", file=machine)
             continue

@@ -217,11 +217,13 @@ def test_a_run_that_it_began_is_the_one_that_it_saw(tmp_path: Path) -> None:
     child = {"run_id": "promote-1", "machine": "promote", "records": len(chain.records), "head": chain.head}
     sample = {"row": "a --b--> c", "state": "a", "holds": True}
     seen = Record(7, "sampled", "", {**sample, "facts": {"promotion": {"value": "complete", "seen": child}}})
-    assert list(auditing._begun([seen], drill)) == []
+    more = auditing._More(Asked())
+    more.take(seen)
+    assert list(auditing._begun(more.children, drill)) == []
     cut(f"promote/{LOG}")(drill)
-    assert [finding.code for finding in auditing._begun([seen], drill)] == ["child_differs"]
+    assert [finding.code for finding in auditing._begun(more.children, drill)] == ["child_differs"]
     without("promote")(drill)
-    assert [finding.code for finding in auditing._begun([seen], drill)] == ["child_is_missing"]
+    assert [finding.code for finding in auditing._begun(more.children, drill)] == ["child_is_missing"]
 
 
 def test_an_empty_bundle_is_a_finding(tmp_path: Path) -> None:

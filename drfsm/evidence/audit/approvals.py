@@ -5,7 +5,7 @@ the process saw it then. Where the auditor asks for two people, the approver mus
 the starter. What a plan's digest is, and how two people are compared, the caller hands in. Pure.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from drfsm.evidence.audit.findings import Finding
@@ -26,19 +26,19 @@ class Approvals:
         self._starter: Mapping[str, Any] = {"operator": "", "proven": {}}
         self._inputs: Mapping[str, Any] = {}
         self._shown = ""
+        self.findings: list[Finding] = []
 
-    def found(self, records: Iterable[Record]) -> Iterator[Finding]:
-        """Yield what is wrong with the approvals among a run's records."""
-        for record in records:
-            content = record.content
-            if isinstance(content, RunStarted):
-                self._inputs = content.inputs
-                self._starter = {"operator": content.operator, "proven": dict(content.proven)}
-            if isinstance(content, Commit) and content.trigger == "approve":
-                yield from self._approved(record, content)
-            elif isinstance(content, Transition | Sampled) and "approval" in content.facts:
-                seen = content.facts["approval"].seen
-                self._shown = str(seen.get("sha256", "")) if isinstance(seen, Mapping) else ""
+    def take(self, record: Record) -> None:
+        """Take in the next record; what is wrong with an approval stands in ``findings``."""
+        content = record.content
+        if isinstance(content, RunStarted):
+            self._inputs = content.inputs
+            self._starter = {"operator": content.operator, "proven": dict(content.proven)}
+        if isinstance(content, Commit) and content.trigger == "approve":
+            self.findings += self._approved(record, content)
+        elif isinstance(content, Transition | Sampled) and "approval" in content.facts:
+            seen = content.facts["approval"].seen
+            self._shown = str(seen.get("sha256", "")) if isinstance(seen, Mapping) else ""
 
     def _approved(self, record: Record, step: Commit) -> Iterator[Finding]:
         line, args = record.seq + 1, step.args

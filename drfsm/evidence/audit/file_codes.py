@@ -52,6 +52,12 @@ FILE_CODES: Mapping[str, Code] = {
         "files", "A file that the log derives is not in the bundle", "Ask for the whole bundle", severity=REMARK
     ),
     "file_was_added": Code("files", "A file lies among the derived ones that the log does not derive", _DERIVED),
+    "files_not_compared": Code(
+        "files",
+        "The log is so long that its derived files were not derived anew",
+        "Read the log itself: `drfsm replay BUNDLE`. The derived files say no more than it does",
+        severity=REMARK,
+    ),
     "file_unknown": Code(
         "files", "A file lies in the bundle that drfsm does not write", "Ask what it is", severity=REMARK
     ),

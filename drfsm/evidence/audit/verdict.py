@@ -10,7 +10,7 @@ the binding settles what may land late.
 Raises nothing for a bad log: that is a finding. Called by the CLI and by library users.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -22,7 +22,7 @@ from drfsm.evidence.audit.bound import Pair
 from drfsm.evidence.audit.findings import Finding, Findings
 from drfsm.evidence.audit.kinds import Walk
 from drfsm.evidence.audit.observations import Judges
-from drfsm.journal import GENESIS, RunState, Scan
+from drfsm.journal import GENESIS, Record, RunState, Scan
 from drfsm.journal.chain import LARGEST_LINE_BYTES
 from drfsm.journal.settling import Settlings
 from drfsm.spec.model import MachineSpec
@@ -111,6 +111,7 @@ def audit(
     expected_records: int | None = None,
     beside: tuple[str, int] | None = None,
     origin: str | None = None,
+    follow: Callable[[Record], None] | None = None,
 ) -> Verdict:
     """Audit a log: its bytes, a stream of them, or its lines; no more than a line of it is kept.
 
@@ -122,6 +123,7 @@ def audit(
     ``origin`` says whose declaration ``spec`` is (``shipped with drfsm 0.1.0``); "" is nobody's that the caller knows,
     and a finding: what an unknown declaration allows may be anything. None where the caller makes no such claim.
     ``expected_head`` and ``expected_records`` are the ``journal`` of a summary that was copied off the machine.
+    ``follow`` is called with each record, for whoever asks more of a log and reads it only once.
     ``beside`` is that (head, records) of the summary in the same bundle: it proves nothing, and it can contradict.
     """
     findings = Findings()
@@ -134,7 +136,7 @@ def audit(
             found=spec.sha256,
         )
     walk = Walk(spec, judges, findings, late, bound)
-    _read(raw, walk, heads, findings)
+    _read(raw, walk, heads, findings, follow)
     heads.judge(findings)
     state = walk.end()
     return Verdict(
@@ -153,7 +155,13 @@ def audit(
     )
 
 
-def _read(raw: bytes | BinaryIO | Iterable[bytes], walk: Walk, heads: "_Heads", findings: Findings) -> None:
+def _read(
+    raw: bytes | BinaryIO | Iterable[bytes],
+    walk: Walk,
+    heads: "_Heads",
+    findings: Findings,
+    follow: Callable[[Record], None] | None,
+) -> None:
     """Let every record be judged, as far as the chain holds; keep none of them."""
     lines = _Counted(raw)
     scan = Scan(lines)
@@ -161,6 +169,8 @@ def _read(raw: bytes | BinaryIO | Iterable[bytes], walk: Walk, heads: "_Heads", 
         for record in scan:
             heads.add(scan.head)
             walk.take(record, scan.head)
+            if follow is not None:
+                follow(record)
     except JournalDamaged as damage:
         findings.add(damage.line - 1, "chain_broken", damage.what)
         if rest := lines.rest() - damage.line:
