@@ -13,6 +13,7 @@ from drfsm.errors import JournalDamaged
 from drfsm.evidence.audit import Verdict, audit
 from drfsm.evidence.audit.steady import Steady
 from drfsm.journal import GENESIS, Record, Scan, chain, digest, encode, fold, read
+from drfsm.journal.patterns import Patterns
 from drfsm.spec import load_machine
 from tests.bench import logs
 
@@ -161,7 +162,7 @@ def test_a_line_of_a_long_log_is_read_as_it_was_always_read(name: str, monkeypat
 
 def test_no_more_of_a_log_is_kept_than_a_few_patterns() -> None:
     """A log that never says the same twice is read within a few megabytes, too."""
-    patterns = chain.Patterns()
+    patterns = Patterns()
     (line, *_) = chained(EDITS["nothing"])[AT:]
     sound = read(chained(EDITS["nothing"])).records[AT]
     for number in range(6000):

@@ -22,13 +22,8 @@ def forecast(here: Position, record: Record, foreseen: Forecast) -> None:
         here.add(record, "dry_run_goes_on_refused", f"the dry run continues with {row.trigger} after it was refused")
     where = here.forecast_state or here.spec.initial
     if row.source != where or row.by is not By.RUNNER or row.foreach:
-        here.add(
-            record,
-            "forecast_out_of_order",
-            f"the dry run forecasts {row.trigger} from {row.source}, but stood in {where}",
-            expected=where,
-            found=row.source,
-        )
+        what = f"the dry run forecasts {row.trigger} from {row.source}, but stood in {where}"
+        here.add(record, "forecast_out_of_order", what, expected=where, found=row.source)
     recorded = (foreseen.trigger, foreseen.source, foreseen.to, dict(foreseen.sets))
     if recorded != (row.trigger, row.source, row.to, dict(row.sets)):
         here.add(
@@ -82,36 +77,17 @@ def ended(here: Position, record: Record, end: Ended) -> None:
     """Check that a dry run ends as dry_run or refused, where it began, and names everything that it found."""
     status = "refused" if here.refused else "dry_run"
     if end.status != status:
-        here.add(
-            record,
-            "dry_run_end_wrong",
-            f"with its findings this dry run ends {status}, not {end.status}",
-            expected=status,
-            found=end.status,
-        )
+        what = f"with its findings this dry run ends {status}, not {end.status}"
+        here.add(record, "dry_run_end_wrong", what, expected=status, found=end.status)
     if end.state != here.spec.initial:
-        here.add(
-            record,
-            "dry_run_end_wrong",
-            f"a dry run stays in {here.spec.initial}, this one ends in {end.state}",
-            expected=here.spec.initial,
-            found=end.state,
-        )
+        what = f"a dry run stays in {here.spec.initial}, this one ends in {end.state}"
+        here.add(record, "dry_run_end_wrong", what, expected=here.spec.initial, found=end.state)
     due = {here.failed_checks, len(stopping(here.state.forecasts))}  # until 0.3.0 a common cause stood at each
     if len(end.findings) not in due:
-        here.add(
-            record,
-            "dry_run_end_wrong",
-            f"it names {len(end.findings)} findings of {max(due)}",
-            expected=max(due),
-            found=len(end.findings),
-        )
+        what = f"it names {len(end.findings)} findings of {max(due)}"
+        here.add(record, "dry_run_end_wrong", what, expected=max(due), found=len(end.findings))
     where = here.forecast_state or here.spec.initial
     onward = [row for row in here.spec.rows_from(where, here.state.inputs, By.RUNNER) if not row.foreach]
     if onward and not here.refused:
-        here.add(
-            record,
-            "dry_run_ends_early",
-            f"the dry run ends before {onward[0].trigger} was forecast",
-            expected=onward[0].trigger,
-        )
+        what = f"the dry run ends before {onward[0].trigger} was forecast"
+        here.add(record, "dry_run_ends_early", what, expected=onward[0].trigger)

@@ -121,97 +121,50 @@ def _in_order(here: Position, record: Record) -> bool:
     elif state.ended and kind not in _AFTER_THE_END:
         here.add(record, "after_the_end", f"a {kind} record stands after the end", found=kind)
     elif not state.ended and state.state in here.spec.finals and kind not in ("ended", "tail_cut"):
-        here.add(
-            record,
-            "after_a_final_state",
-            f"a {kind} record stands in the final state {state.state} before the end",
-            expected="ended",
-            found=kind,
-        )
+        what = f"a {kind} record stands in the final state {state.state} before the end"
+        here.add(record, "after_a_final_state", what, expected="ended", found=kind)
     if state.dry_run and kind in _ONLY_FOR_REAL:
-        here.add(
-            record,
-            "dry_run_acted",
-            f"a dry run has {kind} records: something was done, or is claimed to be",
-            found=kind,
-        )
+        what = f"a dry run has {kind} records: something was done, or is claimed to be"
+        here.add(record, "dry_run_acted", what, found=kind)
     return True
 
 
 def _started(here: Position, record: Record, started: RunStarted) -> None:
     spec = here.spec
     if started.machine != spec.name:
-        here.add(
-            record,
-            "other_machine",
-            f"the run is of {started.machine}, the declaration at hand of {spec.name}",
-            expected=spec.name,
-            found=started.machine,
-        )
+        what = f"the run is of {started.machine}, the declaration at hand of {spec.name}"
+        here.add(record, "other_machine", what, expected=spec.name, found=started.machine)
     if started.receipt is not None and started.receipt != spec.receipt:
         here.add(record, "other_receipt_table", "the receipt's table is another than the declaration's")
     shipped = known(started.machine_sha256)
     if shipped is not None and is_older(started.version, shipped.version):  # an older version owes less
         what = f"its declaration was first shipped with drfsm {shipped.version}, and the run is said to be of"
-        here.add(
-            record,
-            "version_before_declaration",
-            f"{what} {started.version}",
-            expected=shipped.version,
-            found=started.version,
-        )
+        what = f"{what} {started.version}"
+        here.add(record, "version_before_declaration", what, expected=shipped.version, found=started.version)
     if started.machine_sha256 != spec.sha256:
-        here.add(
-            record,
-            "other_declaration",
-            f"the run is pinned to the declaration {started.machine_sha256}, the one at hand is {spec.sha256}",
-            expected=spec.sha256,
-            found=started.machine_sha256,
-        )
+        what = f"the run is pinned to the declaration {started.machine_sha256}, the one at hand is {spec.sha256}"
+        here.add(record, "other_declaration", what, expected=spec.sha256, found=started.machine_sha256)
     here.invariants.begun(started.inputs)
     if started.state != spec.initial:
-        here.add(
-            record,
-            "wrong_state",
-            f"the run begins in {started.state}, the machine in {spec.initial}",
-            expected=spec.initial,
-            found=started.state,
-        )
+        what = f"the run begins in {started.state}, the machine in {spec.initial}"
+        here.add(record, "wrong_state", what, expected=spec.initial, found=started.state)
     if started.scope not in _SCOPES:
-        here.add(
-            record,
-            "unknown_mode",
-            f"its scope {started.scope!r} is none of {', '.join(_SCOPES)}",
-            expected=list(_SCOPES),
-            found=started.scope,
-        )
+        what = f"its scope {started.scope!r} is none of {', '.join(_SCOPES)}"
+        here.add(record, "unknown_mode", what, expected=list(_SCOPES), found=started.scope)
     for name in spec.inputs.keys() ^ started.inputs.keys():
-        here.add(
-            record,
-            "input_missing_or_undeclared",
-            f"input {name} is {'missing' if name in spec.inputs else 'not declared'}",
-        )
+        what = f"input {name} is {'missing' if name in spec.inputs else 'not declared'}"
+        here.add(record, "input_missing_or_undeclared", what)
     for name in spec.inputs.keys() & started.inputs.keys():
         values = spec.inputs[name].values
         if values and str(started.inputs[name]) not in values:
-            here.add(
-                record,
-                "input_value_undeclared",
-                f"input {name} is {started.inputs[name]!r}, none of {', '.join(values)}",
-                expected=list(values),
-                found=str(started.inputs[name]),
-            )
+            what = f"input {name} is {started.inputs[name]!r}, none of {', '.join(values)}"
+            here.add(record, "input_value_undeclared", what, expected=list(values), found=str(started.inputs[name]))
 
 
 def _leased(here: Position, record: Record, lease: LeaseAcquired) -> None:
     if lease.epoch <= here.state.epoch:
-        here.add(
-            record,
-            "epoch_did_not_rise",
-            f"epoch {lease.epoch} does not rise above {here.state.epoch}: two processes could have acted at once",
-            expected=f"above {here.state.epoch}",
-            found=lease.epoch,
-        )
+        what = f"epoch {lease.epoch} does not rise above {here.state.epoch}: two processes could have acted at once"
+        here.add(record, "epoch_did_not_rise", what, expected=f"above {here.state.epoch}", found=lease.epoch)
     here.begun.clear()
     here.invariants.forget()
 
@@ -261,13 +214,8 @@ def _held(here: Position, record: Record, held: Held) -> None:
 
 def _stands(here: Position, record: Record, state: str) -> None:
     if state != here.state.state:
-        here.add(
-            record,
-            "wrong_state",
-            f"it says that the run stands in {state}, not {here.state.state}",
-            expected=here.state.state,
-            found=state,
-        )
+        what = f"it says that the run stands in {state}, not {here.state.state}"
+        here.add(record, "wrong_state", what, expected=here.state.state, found=state)
 
 
 def _ended(here: Position, record: Record, ended: Ended) -> None:
@@ -278,21 +226,11 @@ def _ended(here: Position, record: Record, ended: Ended) -> None:
     _stands(here, record, ended.state)
     due = here.spec.finals.get(ended.state)
     if due is None:
-        here.add(
-            record,
-            "end_not_declared",
-            f"the run ends in {ended.state}, which is no final state",
-            expected=sorted(here.spec.finals),
-            found=ended.state,
-        )
+        what = f"the run ends in {ended.state}, which is no final state"
+        here.add(record, "end_not_declared", what, expected=sorted(here.spec.finals), found=ended.state)
     elif ended.status != due:
-        here.add(
-            record,
-            "end_not_declared",
-            f"an end in {ended.state} is {due}, not {ended.status}",
-            expected=due,
-            found=ended.status,
-        )
+        what = f"an end in {ended.state} is {due}, not {ended.status}"
+        here.add(record, "end_not_declared", what, expected=due, found=ended.status)
     if here.state.open is not None:
         here.add(
             record, "open_at_the_end", f"the run ends before the open intent of {here.state.open.trigger} is settled"
@@ -300,11 +238,8 @@ def _ended(here: Position, record: Record, ended: Ended) -> None:
     _undone(here, record, ended)
     for flight in unsettled(here.spec, here.state, here.late):
         action = f"the undo of {flight.undoes}" if flight.undoes else flight.trigger
-        here.add(
-            record,
-            "late_request_unsettled",
-            f"{action} was given up without an answer, and nothing shows that {action} can't take effect late",
-        )
+        what = f"{action} was given up without an answer, and nothing shows that {action} can't take effect late"
+        here.add(record, "late_request_unsettled", what)
 
 
 def _undone(here: Position, record: Record, ended: Ended) -> None:

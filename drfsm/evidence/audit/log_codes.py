@@ -150,6 +150,9 @@ LOG_CODES: Mapping[str, Code] = {
     "guard_and_facts_disagree": Code("guard", "A guard says of a fact something else than the same record's facts"),
     "guard_outcome_wrong": Code("guard", "A dry run calls a guard passed, failed or not evaluated, and it is not"),
     "guards_changed_since_intent": Code("guard", "A commit has other guards than its intent"),
+    "facts_changed_since_intent": Code(
+        "guard", "A commit has other readings than its intent, of what it did not change"
+    ),
     "foreseen_refusal_passed": Code("foreseen", "The run went on although a guard of a later row refused it"),
     "foreseen_other_than_declared": Code("foreseen", "A guard of a later row is foreseen other than declared"),
     "fact_undeclared": Code("fact", "A fact was read that the machine does not declare"),

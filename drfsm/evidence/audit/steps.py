@@ -57,13 +57,8 @@ def _begins(here: Position, record: Record, begun: Intent, row: Row, *, redo: bo
     if not state.epoch or state.lease_released:
         here.add(record, "no_lease", f"{row.trigger} begins without a lease")
     if begun.effect != row.effect.value:
-        here.add(
-            record,
-            "row_other_than_declared",
-            f"{row.trigger} has effect {row.effect}, recorded is {begun.effect}",
-            expected=row.effect.value,
-            found=begun.effect,
-        )
+        what = f"{row.trigger} has effect {row.effect}, recorded is {begun.effect}"
+        here.add(record, "row_other_than_declared", what, expected=row.effect.value, found=begun.effect)
     if "final_write" in record.body and begun.point_of_no_return != row.point_of_no_return:
         here.add(
             record,
@@ -73,21 +68,13 @@ def _begins(here: Position, record: Record, begun: Intent, row: Row, *, redo: bo
             found=begun.point_of_no_return,
         )
     if redo and row.effect is Effect.ONCE and not row.foreach:
-        here.add(
-            record,
-            "done_once_begun_again",
-            f"{row.trigger} may be done once; it begins again while its outcome is open (E)",
-        )
+        what = f"{row.trigger} may be done once; it begins again while its outcome is open (E)"
+        here.add(record, "done_once_begun_again", what)
     if redo and state.open is not None and state.open.verdict:
         here.add(record, "begun_again_though_done", f"{row.trigger} begins again though a person said that it was done")
     if (begun.undo or None) != row.undo:
-        here.add(
-            record,
-            "undo_other_than_declared",
-            f"{row.trigger}: its undo is {row.undo}, recorded is {begun.undo}",
-            expected=row.undo,
-            found=begun.undo,
-        )
+        what = f"{row.trigger}: its undo is {row.undo}, recorded is {begun.undo}"
+        here.add(record, "undo_other_than_declared", what, expected=row.undo, found=begun.undo)
     _kept(here, record, begun, row)
     _counted(here, record, begun, row, redo=redo)
 
@@ -102,13 +89,8 @@ def _clear(here: Position, record: Record, row: Row) -> None:
 
 def _kept(here: Position, record: Record, step: Transition, row: Row) -> None:
     if step.kept != row.not_undone_because:
-        here.add(
-            record,
-            "row_other_than_declared",
-            f"{row.trigger}: why it is not undone is recorded other than declared",
-            expected=row.not_undone_because,
-            found=step.kept,
-        )
+        what = f"{row.trigger}: why it is not undone is recorded other than declared"
+        here.add(record, "row_other_than_declared", what, expected=row.not_undone_because, found=step.kept)
 
 
 def _counted(here: Position, record: Record, begun: Intent, row: Row, *, redo: bool) -> None:
@@ -116,34 +98,19 @@ def _counted(here: Position, record: Record, begun: Intent, row: Row, *, redo: b
     state = here.state
     due = (state.open.attempt if redo and state.open else state.attempts.get(row.key, 0)) + 1
     if begun.attempt != due:
-        here.add(
-            record,
-            "attempt_number_wrong",
-            f"{row.trigger} says attempt {begun.attempt} where {due} is due",
-            expected=due,
-            found=begun.attempt,
-        )
+        what = f"{row.trigger} says attempt {begun.attempt} where {due} is due"
+        here.add(record, "attempt_number_wrong", what, expected=due, found=begun.attempt)
     most = here.limit(record, row, row.attempts.limit, f"its attempts are limited by {row.attempts.max}")
     if most is not None and here.begun.get(row.key, 0) >= most:
-        here.add(
-            record,
-            "too_many_attempts",
-            f"{row.trigger} begins more often than its {most} declared attempts",
-            expected=most,
-            found=here.begun.get(row.key, 0) + 1,
-        )
+        what = f"{row.trigger} begins more often than its {most} declared attempts"
+        here.add(record, "too_many_attempts", what, expected=most, found=here.begun.get(row.key, 0) + 1)
 
 
 def _snapshot(here: Position, record: Record, begun: Intent, names: Iterable[str]) -> None:
     """Check that the snapshot before an action is what the same record saw, of exactly the facts that it changes."""
     if set(begun.before) != set(names):
-        here.add(
-            record,
-            "snapshot_of_other_facts",
-            f"{begun.trigger}: the snapshot before it is not of the facts that it changes",
-            expected=sorted(names),
-            found=sorted(begun.before),
-        )
+        what = f"{begun.trigger}: the snapshot before it is not of the facts that it changes"
+        here.add(record, "snapshot_of_other_facts", what, expected=sorted(names), found=sorted(begun.before))
     for name, snapshot in begun.before.items():
         reading = begun.facts.get(name)
         if reading is None or reading.seen != snapshot:
@@ -172,12 +139,8 @@ def failed(here: Position, record: Record, failure: Failed) -> None:
             found=[failure.trigger, failure.state, failure.attempt],
         )
     if failure.verdict not in (Probe.NOT_DONE, Probe.MIXED, Probe.UNKNOWN):
-        here.add(
-            record,
-            "verdict_unknown",
-            f"{row.trigger} failed with the verdict {failure.verdict!r}",
-            found=failure.verdict,
-        )
+        what = f"{row.trigger} failed with the verdict {failure.verdict!r}"
+        here.add(record, "verdict_unknown", what, found=failure.verdict)
     if opened is not None:  # the inputs that a row amends are judged by as it was begun
         here.observations.inputs = {**here.state.inputs, **{name: opened.args.get(name) for name in row.amends}}
     here.observations.facts(record.seq, failure.facts)
@@ -202,13 +165,8 @@ def repaired(here: Position, record: Record, repair: Repaired) -> None:
     """Check that a repair is the declared one, of a row that is being tried."""
     row = here.row(record, repair.row)
     if row is not None and (repair.action != row.attempts.repair or row.source != here.state.state):
-        here.add(
-            record,
-            "repair_undeclared",
-            f"{repair.action} is no repair of {row.trigger} here",
-            expected=row.attempts.repair,
-            found=repair.action,
-        )
+        what = f"{repair.action} is no repair of {row.trigger} here"
+        here.add(record, "repair_undeclared", what, expected=row.attempts.repair, found=repair.action)
 
 
 # --- done -----------------------------------------------------------------------------------------------
@@ -254,17 +212,24 @@ def _acted(here: Position, record: Record, done: Commit, row: Row) -> None:
         here.observations.guards(record.seq, done, row)
     elif opened.guards != done.guards:
         here.add(record, "guards_changed_since_intent", f"{row.trigger}: the guards are not those that it began with")
+    if opened is not None and opened.row == row.key:
+        _read_once(here, record, done, row)
     if row.foresees:
         here.observations.foreseen(record.seq, row, done.foreseen, done.facts)
     if opened is not None and done.args != opened.args:
-        here.add(
-            record,
-            "args_changed_since_intent",
-            f"{row.trigger}: its arguments are not those that it began with",
-            expected=dict(opened.args),
-            found=dict(done.args),
-        )
+        what = f"{row.trigger}: its arguments are not those that it began with"
+        here.add(record, "args_changed_since_intent", what, expected=dict(opened.args), found=dict(done.args))
     _postcondition(here, record, done, row)
+
+
+def _read_once(here: Position, record: Record, done: Commit, row: Row) -> None:
+    """Check that a commit repeats what its intent read, but for what the action changes, which is read after it."""
+    changed = set(_changes(here, row))
+    for name, reading in done.facts.items():
+        before = here.state.facts.get(name)
+        if name not in changed and before is not None and before != reading:
+            what = f"{row.trigger}: the reading of {name} is not the one that it began with"
+            here.add(record, "facts_changed_since_intent", what, expected=before.json, found=reading.json)
 
 
 def _found_done(here: Position, record: Record, done: Commit, row: Row) -> None:
@@ -276,11 +241,8 @@ def _found_done(here: Position, record: Record, done: Commit, row: Row) -> None:
         # Without a case: an undo that was to be done again, and then was seen to be there.
         allowed = done.case == "C" or (undo and done.case is None)
         if not allowed or opened.verdict or (row.effect is Effect.NONE and not undo):
-            here.add(
-                record,
-                "found_not_allowed",
-                f"{row.trigger} is committed as found, which the recovery table doesn't allow",
-            )
+            what = f"{row.trigger} is committed as found, which the recovery table doesn't allow"
+            here.add(record, "found_not_allowed", what)
     if done.guards or (undo and done.case != "C"):
         here.observations.guards(record.seq, done, row)
     _postcondition(here, record, done, row)
@@ -295,13 +257,8 @@ def _by_a_person(here: Position, record: Record, _done: Commit, row: Row) -> Non
 
 
 def _unknown_how(here: Position, record: Record, done: Commit, row: Row) -> None:
-    here.add(
-        record,
-        "how_unknown",
-        f"{row.trigger} is committed as {done.how!r}: there is no such word",
-        expected=list(_HOW_DONE),
-        found=done.how,
-    )
+    what = f"{row.trigger} is committed as {done.how!r}: there is no such word"
+    here.add(record, "how_unknown", what, expected=list(_HOW_DONE), found=done.how)
 
 
 _HOW_DONE = {"judged": _judged, "acted": _acted, "found": _found_done, "resolved": _by_a_person}
@@ -323,13 +280,8 @@ def _postcondition(here: Position, record: Record, done: Commit, row: Row) -> No
     for name, value in row.sets.items():
         now = done.facts[name].value if name in done.facts else "not read"
         if now != value:
-            here.add(
-                record,
-                "postcondition_not_seen",
-                f"{row.trigger} is done, but {name} is {now or 'unknown'}, not {value}",
-                expected=value,
-                found=now,
-            )
+            what = f"{row.trigger} is done, but {name} is {now or 'unknown'}, not {value}"
+            here.add(record, "postcondition_not_seen", what, expected=value, found=now)
 
 
 # --- both -----------------------------------------------------------------------------------------------
@@ -348,30 +300,15 @@ def _move(here: Position, record: Record, step: Transition, row: Row) -> None:
             found=[step.trigger, step.source, step.to],
         )
     if row.source != here.state.state:
-        here.add(
-            record,
-            "wrong_state",
-            f"{row.trigger} leaves {row.source}, but the run stood in {here.state.state}",
-            expected=here.state.state,
-            found=row.source,
-        )
+        what = f"{row.trigger} leaves {row.source}, but the run stood in {here.state.state}"
+        here.add(record, "wrong_state", what, expected=here.state.state, found=row.source)
     fires = By.OPERATOR if resolved else row.by
     if step.by != fires.value:
-        here.add(
-            record,
-            "fired_by_another",
-            f"{row.trigger} is fired by the {fires}, not by {step.by}",
-            expected=fires.value,
-            found=step.by,
-        )
+        what = f"{row.trigger} is fired by the {fires}, not by {step.by}"
+        here.add(record, "fired_by_another", what, expected=fires.value, found=step.by)
     if step.reason != row.reason:
-        here.add(
-            record,
-            "row_other_than_declared",
-            f"{row.trigger}: its reason is recorded other than declared",
-            expected=row.reason,
-            found=step.reason,
-        )
+        what = f"{row.trigger}: its reason is recorded other than declared"
+        here.add(record, "row_other_than_declared", what, expected=row.reason, found=step.reason)
     _asked_for(here, record, step, row)
     _leads_back(here, record, row)
     _settled(here, record, step, row)
@@ -382,23 +319,13 @@ def _amending(here: Position, record: Record, step: Transition, row: Row | None)
     """Check that inputs are replaced only by a row that declares it, as the person's arguments have them."""
     names = row.amends if row is not None else ()
     if step.amends != {name: step.args[name] for name in names if name in step.args} or set(step.amends) != set(names):
-        here.add(
-            record,
-            "inputs_amended_otherwise",
-            f"{step.trigger} replaces other inputs than it declares and its arguments name",
-            expected=list(names),
-            found=dict(step.amends),
-        )
+        what = f"{step.trigger} replaces other inputs than it declares and its arguments name"
+        here.add(record, "inputs_amended_otherwise", what, expected=list(names), found=dict(step.amends))
     for name in step.amends.keys() & here.spec.inputs.keys():
         values = here.spec.inputs[name].values
         if values and str(step.amends[name]) not in values:
-            here.add(
-                record,
-                "input_value_undeclared",
-                f"input {name} becomes {step.amends[name]!r}, none of {', '.join(values)}",
-                expected=list(values),
-                found=str(step.amends[name]),
-            )
+            what = f"input {name} becomes {step.amends[name]!r}, none of {', '.join(values)}"
+            here.add(record, "input_value_undeclared", what, expected=list(values), found=str(step.amends[name]))
     here.observations.inputs = {**here.state.inputs, **step.amends}
 
 
@@ -418,12 +345,8 @@ def _leads_back(here: Position, record: Record, row: Row) -> None:
     """Check that a failure's row that leads back is taken no more often than its rounds allow."""
     most = here.limit(record, row, row.returns, f"its rounds are limited by {row.rounds}")
     if most is not None and here.state.returns.get(row.key, 0) >= most:
-        here.add(
-            record,
-            "too_many_rounds",
-            f"{row.trigger} leads back more often than its {most + 1} declared rounds allow",
-            expected=most,
-        )
+        what = f"{row.trigger} leads back more often than its {most + 1} declared rounds allow"
+        here.add(record, "too_many_rounds", what, expected=most)
 
 
 def _settled(here: Position, record: Record, step: Transition, row: Row) -> None:
@@ -435,24 +358,16 @@ def _settled(here: Position, record: Record, step: Transition, row: Row) -> None
     opened = here.state.open
     other = opened if opened is not None and opened.row != row.key else None
     if isinstance(step, Commit) and step.supersedes != (other.row if other else None):
-        here.add(
-            record,
-            "superseded_otherwise",
-            f"{row.trigger} says that it supersedes {step.supersedes}, open was {other and other.row}",
-            expected=other.row if other else None,
-            found=step.supersedes,
-        )
+        what = f"{row.trigger} says that it supersedes {step.supersedes}, open was {other and other.row}"
+        here.add(record, "superseded_otherwise", what, expected=other.row if other else None, found=step.supersedes)
     if other is None:
         return
     undoing = any(declared.key == other.row and declared.foreach for declared in here.spec.rows)
     final = any(declared.key == other.row and declared.point_of_no_return for declared in here.spec.rows)
     may = row.by is By.OPERATOR or row.overrides_open_intent
     if not may or final or (other.effect == Effect.ONCE and not undoing):
-        here.add(
-            record,
-            "open_intent_passed_over",
-            f"{row.trigger} comes before the open intent of {other.trigger} is settled",
-        )
+        what = f"{row.trigger} comes before the open intent of {other.trigger} is settled"
+        here.add(record, "open_intent_passed_over", what)
 
 
 def _undoing(here: Position, record: Record, step: Transition, row: Row) -> None:
@@ -464,24 +379,14 @@ def _undoing(here: Position, record: Record, step: Transition, row: Row) -> None
         if row.by is By.RUNNER and left and leads_to_undo(spec, row.source):
             here.add(record, "left_to_undo", f"{row.trigger} comes before these are undone: {', '.join(left)}")
         if step.undoes:
-            here.add(
-                record,
-                "undoes_the_wrong_thing",
-                f"{row.trigger} undoes nothing, yet names {step.undoes}",
-                expected="",
-                found=step.undoes,
-            )
+            what = f"{row.trigger} undoes nothing, yet names {step.undoes}"
+            here.add(record, "undoes_the_wrong_thing", what, expected="", found=step.undoes)
     elif entry is None:
         here.add(record, "nothing_to_undo", f"{row.trigger}: nothing is left to undo")
     elif step.undoes != entry.row:
         undoes = step.undoes or "nothing"
-        here.add(
-            record,
-            "undoes_the_wrong_thing",
-            f"{row.trigger} undoes {undoes}, but the newest thing left is {entry.row}",
-            expected=entry.row,
-            found=step.undoes,
-        )
+        what = f"{row.trigger} undoes {undoes}, but the newest thing left is {entry.row}"
+        here.add(record, "undoes_the_wrong_thing", what, expected=entry.row, found=step.undoes)
 
 
 def _changes(here: Position, row: Row) -> tuple[str, ...]:
