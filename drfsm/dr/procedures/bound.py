@@ -35,7 +35,7 @@ seen primary_startable image                   is     seen image image
 result freeze_primary suspended *              among  seen primary_schedules #
 result freeze_primary specs #                  among  seen primary_schedules #
 result start_validation image                  is     result run_preflight image
-seen captured * captured                       among  result capture_pointers pointers * etag
+seen captured @ captured                       each   result capture_pointers pointers @ etag
 seen captured #                                among  result capture_pointers pointers #
 result capture_pointers pointers * says run_id among  seen captured * names
 result publish_artifacts tree_sha256           is     seen artifacts tree_sha256

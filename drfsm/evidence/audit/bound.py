@@ -5,11 +5,13 @@ an input, what an action returned. Much of that is said twice in a log. The tabl
 knows the facts (dr/procedures/bound.py); one line is
 
     result publish_artifacts tree_sha256   is      seen artifacts tree_sha256
-    seen captured * captured               among   result capture_pointers pointers * etag
+    seen captured @ captured               each    result capture_pointers pointers @ etag
+    seen captured #                        among   result capture_pointers pointers #
     seen dr_run where                      below   text s3://{bucket}/{prefix}      (``|``: or another text)
 
 The left side is looked at in every record that has it, the right side by what is known there: this record, else what
-was read or returned before. ``*`` stands for every member, ``#`` for every key. Where one side has no value, nothing is
+was read or returned before. ``*`` stands for every member, ``#`` for every key, ``@`` for the members
+of the same key. Where one side has no value, nothing is
 said. An alteration of both sides is not found here, but by a signature or another copy. Pure. Called by kinds.py.
 """
 
@@ -25,7 +27,7 @@ from drfsm.journal.record_types import Commit, Failed, Sampled, Settled, Transit
 
 _WITH_FACTS = (Transition, Sampled, Failed, Settled)
 _NAMED = re.compile(r"\{([a-z_0-9]+)\}")
-_RELATIONS = ("is", "among", "below")
+_RELATIONS = ("is", "among", "below", "each")
 
 
 @frozen
@@ -79,6 +81,9 @@ class Bound:
     def _each(self, record: Record, name: tuple[str, str], here: "_Known") -> None:
         for pair in self._by_name.get(name, ()):
             left, right = here.values(pair.left), here.values(pair.right)
+            if pair.relation == "each":
+                right = [here.keyed(pair.right)]
+                left = [each for each in here.keyed(pair.left).items() if right[0].get(each[0], each[1]) != each[1]]
             wrong = [value for value in left if right and not _agree(value, pair.relation, right)]
             if wrong:
                 what = (
@@ -89,6 +94,8 @@ class Bound:
 
 
 def _agree(value: Any, relation: str, right: Sequence[Any]) -> bool:
+    if relation == "each":
+        return False  # only what differs is asked here
     if relation == "among":
         return value in right
     if relation == "below":
@@ -130,6 +137,14 @@ class _Known:
             case _:
                 found = self._args.get(name)
         return [value for value in _within(found, path) if value not in (None, "") and not _says_why(value)]
+
+    def keyed(self, words: Sequence[str]) -> dict[str, Any]:
+        """Return the values of an expression with ``@`` by its keys."""
+        at = words.index("@")
+        members = self.values(words[:at])
+        found = members[0] if members and isinstance(members[0], Mapping) else {}
+        inner = {key: list(_within(member, words[at + 1 :])) for key, member in found.items()}
+        return {key: values[0] for key, values in inner.items() if values and values[0] not in (None, "")}
 
     def _of_run(self, name: str) -> Any:
         starter = self._run["starter"]
