@@ -46,7 +46,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "watch": ("", "s3://results/jobs/drfsm/runs/failback-20261128t080245z-0123456789ab --until-held"),
     "list": ("--status held,interrupted --since 7d", "s3://results/jobs"),
     "replay": ("", "--quiet"),
-    "audit": ("", "--mirror --store s3://results --require-two-people", "runs/* -o sarif"),
+    "audit": ("", "--mirror --store s3://results --require-two-people"),
     "config": ("show --origin", "check"),
     "config check": ("", "drfsm.toml"),
     "config schema": ("",),

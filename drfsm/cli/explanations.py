@@ -32,7 +32,7 @@ def names(specs: Iterable[MachineSpec]) -> Iterator[tuple[str, str]]:
     known.update(dict.fromkeys((meaning.name, "exit code") for meaning in MEANINGS.values()))
     known.update(dict.fromkeys((str(int(code)), "exit code") for code in MEANINGS))
     known.update(dict.fromkeys((name, "finding") for name in CODES))
-    known.update(dict.fromkeys((name, "finding of the audit") for name in audit_codes.CODES))
+    known.update(dict.fromkeys((name, "finding") for name in audit_codes.CODES))
     yield from known
 
 
@@ -87,7 +87,7 @@ def _finding(name: str) -> Iterator[Fields]:
         found = audit_codes.CODES[name]
         rule = audit_codes.RULES[found.rule]
         yield {
-            "kind": "finding of the audit", "name": name, "weighs": found.severity, "means": found.means,
+            "kind": "finding", "name": name, "weighs": found.severity, "means": found.means,
             "what_to_do": found.to_do, "rule": f"{found.rule}: {rule.asks}", "found_by": rule.witness,
         }  # fmt: skip
 

@@ -131,10 +131,10 @@ def logged(named: str | None) -> tuple[Lines, "MachineSpec", tuple[str, int] | N
 def _bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None, tuple[Any, ...]]:
     """Return a shipped machine's judges, how it settles late requests, and what must agree; nothing of another one."""
     from drfsm.dr.procedures import MACHINES, binding
-    from drfsm.dr.procedures.bound import bound as pairs_of
+    from drfsm.dr.procedures import bound as agreeing
 
     bound = binding(machine) if machine in MACHINES else None
-    return (bound.judges, bound.late, pairs_of(machine)) if bound else ({}, None, ())
+    return (bound.judges, bound.late, agreeing.pairs_of(machine)) if bound else ({}, None, ())
 
 
 def readable(lines: Iterable[bytes]) -> Iterator[Record]:

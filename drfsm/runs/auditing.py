@@ -128,10 +128,9 @@ class _More:
     """What is asked of each record beside the log's own rules; a wait's sample that says the same again is passed."""
 
     def __init__(self, asked: Asked) -> None:
-        from drfsm.dr.procedures.approval import digest as plan_digest
-        from drfsm.dr.procedures.approver import compared as compare
+        from drfsm.dr.procedures import approval, approver
 
-        self.approvals = Approvals(plan_digest, compare, two_people=asked.two_people)
+        self.approvals = Approvals(approval.digest, approver.compared, two_people=asked.two_people)
         self.trees = audited_store.Trees()
         self.children: dict[str, Mapping[str, Any]] = {}
         self._last: object = None
@@ -154,12 +153,12 @@ class _More:
 def _log(log: Log, spec: MachineSpec, asked: Asked, more: _More, beside: tuple[str, int] | None) -> Verdict:
     """Return the verdict on the log; whatever is asked of the log from here on, only these records answer."""
     from drfsm.dr.procedures import MACHINES, binding
-    from drfsm.dr.procedures.bound import bound as table_of
+    from drfsm.dr.procedures import bound as agreeing
 
     bound = binding(spec.name) if spec.name in MACHINES else None
     verdict = audit(
         log.lines(), spec, judges=bound.judges if bound else {}, late=bound.late if bound else None,
-        bound=table_of(spec.name), expected_head=asked.expect_head, expected_records=asked.expect_records,
+        bound=agreeing.pairs_of(spec.name), expected_head=asked.expect_head, expected_records=asked.expect_records,
         beside=beside, origin=trust.origin_of(spec.sha256, trust.trusted_machines(asked.machines, os.environ)),
         follow=more.take,
     )  # fmt: skip

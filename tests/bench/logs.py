@@ -77,12 +77,12 @@ def plain(path: Path) -> int:
 def audited(path: Path) -> int:
     """Audit a log."""
     from drfsm.dr.procedures import binding
-    from drfsm.dr.procedures.bound import bound
+    from drfsm.dr.procedures.bound import pairs_of
 
     spec = load_machine((PLACE / "promote.yaml").read_bytes(), source="promote.yaml", recorded=True)
     judged = binding("promote")
     with path.open("rb") as file:
-        verdict = audit(file, spec, judges=judged.judges, late=judged.late, bound=bound("promote"))
+        verdict = audit(file, spec, judges=judged.judges, late=judged.late, bound=pairs_of("promote"))
     assert verdict.ok, "\n".join(list(verdict.lines())[:5])
     return verdict.records
 

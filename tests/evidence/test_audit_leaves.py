@@ -15,7 +15,7 @@ import pytest
 
 from drfsm.adapters.file_journal import read_lines
 from drfsm.dr.procedures import binding
-from drfsm.dr.procedures.bound import bound
+from drfsm.dr.procedures.bound import pairs_of
 from drfsm.evidence.audit.findings import Findings
 from drfsm.evidence.audit.kinds import Walk
 from drfsm.journal import Record, digest, read
@@ -73,7 +73,7 @@ class Auditor:
     def found(self, changed: Record | None = None) -> set[str]:
         """Return the codes of what is found, with one record in the place of the recorded one."""
         findings = Findings()
-        walk = Walk(self.spec, self._binding.judges, findings, self._binding.late, bound(self.spec.name))
+        walk = Walk(self.spec, self._binding.judges, findings, self._binding.late, pairs_of(self.spec.name))
         for record, head in zip(self.records, self.heads, strict=True):
             walk.take(changed if changed is not None and changed.seq == record.seq else record, head)
         walk.end()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from drfsm.dr.procedures import binding
-from drfsm.dr.procedures.bound import bound
+from drfsm.dr.procedures.bound import pairs_of
 from drfsm.errors import JournalDamaged
 from drfsm.evidence.audit import Verdict, audit
 from drfsm.evidence.audit.steady import Steady
@@ -96,7 +96,7 @@ def chained(edit: Edit) -> list[bytes]:
 def judged(lines: list[bytes]) -> tuple[Verdict, Any]:
     """Return the verdict on lines, and where they say that the run stands."""
     machine = binding("promote")
-    verdict = audit(lines, SPEC, judges=machine.judges, late=machine.late, bound=bound("promote"))
+    verdict = audit(lines, SPEC, judges=machine.judges, late=machine.late, bound=pairs_of("promote"))
     return verdict, verdict.state
 
 

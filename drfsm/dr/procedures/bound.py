@@ -138,6 +138,6 @@ seen promote_flags target                      is     input promote_target
 
 
 @cache
-def bound(machine: str) -> tuple[Pair, ...]:
+def pairs_of(machine: str) -> tuple[Pair, ...]:
     """Return the table of a shipped machine; nothing for another one."""
     return pairs(MACHINES.get(machine, ""))

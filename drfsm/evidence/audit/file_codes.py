@@ -93,7 +93,7 @@ FILE_CODES: Mapping[str, Code] = {
         "The approver is the person who started the run, by the strongest proof on record, and --require-two-people"
         " asks"
         " for another",
-        "Ask who approved; from now on let the policy ask for it: `drfsm promote --approver-distinct`",
+        "Ask who approved; from now on let the policy ask for it: `drfsm promote --two-people`",
     ),
     "approver_unclear": Code(
         "approval",
