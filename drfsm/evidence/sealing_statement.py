@@ -30,6 +30,7 @@ NOT_FOR_OTHERS = "private"
 NO_EVIDENCE = ("progress.log", "notices.log", "traces.sent")
 MOST_FILES = 20_000
 LARGEST_STATEMENT_BYTES = 32 << 20
+LARGEST_FILE_BYTES, LARGEST_LOG_BYTES = 256 << 20, 16 << 30
 DEEPEST = 8  # directories: a drill's promote has its own steps
 _PIECE_BYTES = 1 << 20
 
@@ -166,17 +167,24 @@ def _is_directory(directory: Directory, path: str) -> bool:
 def known_of(directory: Directory, name: str, limit: int | None = None) -> Known | None:
     """Return size and SHA-256 of a file, or of its first ``limit`` bytes; None where there is no file.
 
-    It is read in pieces, whatever its size. Raises FileDamaged, UsageFault, DiskFault.
+    It is read in pieces. Raises FileDamaged (also for one that is larger than a bundle's), UsageFault, DiskFault.
     """
     descriptor = directory.open(name, os.O_RDONLY)
     if descriptor is None:
         return None
     sha256, size = hashlib.sha256(), 0
     with os.fdopen(descriptor, "rb") as file:
+        _check_size(directory, name, os.fstat(descriptor).st_size)
         while piece := file.read(_PIECE_BYTES if limit is None else min(_PIECE_BYTES, limit - size)):
             sha256.update(piece)
             size += len(piece)
     return Known(sha256.hexdigest(), size)
+
+
+def _check_size(directory: Directory, name: str, size_bytes: int) -> None:
+    largest = LARGEST_LOG_BYTES if name.rpartition("/")[2] == LOG else LARGEST_FILE_BYTES
+    if size_bytes > largest:  # a file with holes may announce terabytes
+        raise FileDamaged(f"{directory.named(name)} has {size_bytes} bytes, more than a bundle's file has ({largest})")
 
 
 @frozen
@@ -202,6 +210,7 @@ def heads_of(directory: Directory, lengths: Collection[int] = ()) -> Heads:
     if descriptor is None:
         return Heads(0, GENESIS, 0, at, b"", b"")
     with os.fdopen(descriptor, "rb") as file:
+        _check_size(directory, LOG, os.fstat(descriptor).st_size)
         while (line := file.readline(LARGEST_LINE_BYTES + 1)).endswith(b"\n"):
             first, last, head = first or line, line, digest(line)
             records, size = records + 1, size + len(line)

@@ -72,7 +72,7 @@ def test_from_an_empty_home_a_run_is_finished_by_its_mirror_alone(make_site: Mak
     assert lines(there) == mirrored(site)
     assert other.run("replay", site.run_id, "--quiet").code == ExitCode.DONE
     assert {each.name for each in there.iterdir() if not each.name.startswith(".")} == {
-        LOG, "failback.yaml", "failback.summary.json", "steps",
+        LOG, "failback.yaml", "failback.summary.json", "seals", "steps",
     }  # fmt: skip
 
     told = site.run("resume", str(site.bundle))
