@@ -31,17 +31,17 @@ _output = output_option("text for people; the others hold one document.")
 _kit = click.option("--kit", is_flag=True, help="Add a verifier in one file and the schemas, for who has no drfsm.")
 
 
-def _keys(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> "tuple[PublicKey, ...]":
-    """Return the public keys that the option names. Raises UsageFault."""
-    if not values:
+def _read(keys: Sequence[str]) -> "tuple[PublicKey, ...]":
+    """Return the public keys in these files. Raises UsageFault."""
+    if not keys:
         return ()
     from drfsm.evidence.sealing_keys import read_public_keys
 
-    return read_public_keys(values)
+    return read_public_keys(keys)
 
 
 _key = click.option(
-    "--key", "keys", multiple=True, callback=_keys, type=click.Path(), metavar="FILE",
+    "--key", "keys", multiple=True, type=click.Path(), metavar="FILE",
     help="Public key of a signer that you trust, in PEM or as ssh-keygen writes it. Repeatable.",
 )  # fmt: skip
 
@@ -110,15 +110,13 @@ def _witness(place: Path, places: Mapping[str, str]) -> "tuple[Home, Any]":
 @endpoint_url
 @region
 @_output
-def verify(
-    named: str | None, *, keys: "tuple[PublicKey, ...]", mirror: bool, endpoint_url: str, region: str, output: str
-) -> int:
+def verify(named: str | None, *, keys: Sequence[str], mirror: bool, endpoint_url: str, region: str, output: str) -> int:
     """Hold a bundle, or an archive of one, against its seals. Offline without --mirror.
 
     Exits with 6 if something does not hold. It looks at files, hashes and signatures: `drfsm replay` proves what the
     records say.
     """
-    places = {"endpoint_url": endpoint_url, "region": region}
+    trusted, places = _read(keys), {"endpoint_url": endpoint_url, "region": region}
     if named is not None and named.endswith(".tar.zst") and Path(named).is_file():
         import tempfile
 
@@ -127,9 +125,9 @@ def verify(
         with tempfile.TemporaryDirectory(prefix="drfsm-") as directory:
             place = Path(directory) / "bundle"
             lay(unpack(read_archive(Path(named)), named), place)
-            return _verified(named, place, keys, places if mirror else None, output)
+            return _verified(named, place, trusted, places if mirror else None, output)
     found = selection.find(named, to_read=True)
-    return _verified(str(found), found, keys, places if mirror else None, output)
+    return _verified(str(found), found, trusted, places if mirror else None, output)
 
 
 def _verified(
@@ -212,17 +210,17 @@ def _sha256(raw: bytes) -> str:
 @click.argument("archive", type=click.Path())
 @click.argument("directory", type=click.Path())
 @_key
-def unpack(archive: str, directory: str, *, keys: "tuple[PublicKey, ...]") -> int:
+def unpack(archive: str, directory: str, *, keys: Sequence[str]) -> int:
     """Unpack an archive into a new DIRECTORY, and hold it against its seals.
 
     An archive with one unsafe member is refused whole. Exits with 6 if a seal does not hold.
     """
     from drfsm.runs.bundle_archive import read_archive
 
-    return _laid(read_archive(Path(archive)), archive, directory, keys)
+    return _laid(read_archive(Path(archive)), archive, directory, _read(keys))
 
 
-def _laid(raw: bytes, shown: str, directory: str, keys: "tuple[PublicKey, ...]") -> int:
+def _laid(raw: bytes, shown: str, directory: str, keys: "Sequence[PublicKey]") -> int:
     from drfsm.runs.bundle_archive import lay
     from drfsm.runs.bundle_archive import unpack as unpacked
 
@@ -254,7 +252,7 @@ def push(named: str | None, *, kit: bool, retain: timedelta | None, endpoint_url
 @_key
 @endpoint_url
 @region
-def pull(uri: str, directory: str, *, keys: "tuple[PublicKey, ...]", endpoint_url: str, region: str) -> int:
+def pull(uri: str, directory: str, *, keys: Sequence[str], endpoint_url: str, region: str) -> int:
     """Get a run's newest archive, or the one that is named, into a new DIRECTORY, and hold it against its seals.
 
     S3_URI is s3://<bucket>/<prefix>/drfsm/runs/<run>, or the address of one archive.
@@ -262,7 +260,7 @@ def pull(uri: str, directory: str, *, keys: "tuple[PublicKey, ...]", endpoint_ur
     from drfsm.runs.bundle_store import pull as pulled
 
     archive, raw = pulled(uri, {"endpoint_url": endpoint_url, "region": region})
-    return _laid(raw, archive.uri, directory, keys)
+    return _laid(raw, archive.uri, directory, _read(keys))
 
 
 def _age(_context: click.Context, _parameter: click.Parameter, value: str) -> timedelta:
@@ -281,9 +279,7 @@ def _age(_context: click.Context, _parameter: click.Parameter, value: str) -> ti
 @endpoint_url
 @region
 @_output
-def prune(
-    older_than: timedelta, *, yes: bool, keys: "tuple[PublicKey, ...]", endpoint_url: str, region: str, output: str
-) -> int:
+def prune(older_than: timedelta, *, yes: bool, keys: Sequence[str], endpoint_url: str, region: str, output: str) -> int:
     """Remove old bundles of this computer that are kept in the bucket.
 
     Each one's newest archive is read again first: a bundle goes only if every byte of it is there and its seals hold.
@@ -292,7 +288,7 @@ def prune(
     from drfsm.runs.bundle_store import candidates, remove
 
     rows = []
-    for candidate in candidates(older_than, {"endpoint_url": endpoint_url, "region": region}, keys):
+    for candidate in candidates(older_than, {"endpoint_url": endpoint_url, "region": region}, _read(keys)):
         if yes and not candidate.kept:
             remove(candidate)
         done = "stays" if candidate.kept else "removed" if yes else "would go"

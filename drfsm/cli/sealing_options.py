@@ -5,9 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from drfsm.cli.options import Command, with_options
-from drfsm.cli.say import say
+from drfsm.cli.say import say_lines
 from drfsm.errors import UsageFault
 from drfsm.runs.sealing_settings import Sealing
 
@@ -36,26 +37,9 @@ def _retention(_context: click.Context, _parameter: click.Parameter, value: str)
     return retention(value)
 
 
-def _sign_key(_context: click.Context, parameter: click.Parameter, value: str) -> str:
-    """Return the key's name; one that was typed must be usable. One of the environment keeps nobody from an abort."""
-    if value and not value.startswith(("awskms:", "arn:aws")):
-        from drfsm.adapters.signing import signer_of
-
-        try:
-            signer_of(value, {})
-        except UsageFault as fault:
-            context = click.get_current_context()
-            if context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE:
-                raise
-            say(f"drfsm: seals will NOT be signed: {fault.what}", err=True)
-            say(f"  next: {fault.hint}", err=True)
-    return value
-
-
 sign_key = click.option(
     "--sign-key",
     default="",
-    callback=_sign_key,
     envvar="DRFSM_SIGN_KEY",
     show_envvar=True,
     metavar="KEY",
@@ -79,5 +63,16 @@ def sealing(command: Command) -> Command:
 
 
 def sealed_as(options: dict[str, Any]) -> Sealing:
-    """Take the options' values out of ``options``: they are no inputs, and no record holds them."""
-    return Sealing(sign_key=options.pop("sign_key"), retain=options.pop("retain"))
+    """Take the options' values out of ``options``: they are no inputs, and no record holds them.
+
+    Raises UsageFault for a key that was typed and can't be used. One of the environment or of a file keeps nobody from
+    an abort: it is told.
+    """
+    settings = Sealing(sign_key=options.pop("sign_key"), retain=options.pop("retain"))
+    try:
+        settings.signer()
+    except UsageFault as fault:
+        if click.get_current_context().get_parameter_source("sign_key") is ParameterSource.COMMANDLINE:
+            raise
+        say_lines([f"drfsm: seals will NOT be signed: {fault.what}", f"  next: {fault.hint}"], err=True)
+    return settings

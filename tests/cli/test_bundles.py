@@ -16,7 +16,7 @@ import zstandard
 from drfsm.errors import EvidenceFault, ExitCode
 from drfsm.evidence.kit import verifier
 from drfsm.evidence.sealing_keys import PublicKey, Signer
-from drfsm.runs.bundle_archive import files_of, unpack
+from drfsm.runs.bundle_archive import files_of, pack, unpack
 from drfsm.sandbox.cloud import REGION, Cloud
 from tests.cli.conftest import given
 from tests.command import Answer, Drfsm
@@ -129,6 +129,15 @@ def _tar(*members: tuple[str, bytes, str]) -> bytes:
     return zstandard.ZstdCompressor().compress(stream.getvalue())
 
 
+def test_a_drills_bundle_is_packed_with_all_that_lies_in_it(tmp_path: Path) -> None:
+    """Phases, receipts, the configuration that was applied, and the bundle of its promote."""
+    place = Path(shutil.copytree(RECORDED.parent / "drill", tmp_path / "drill"))
+    files = unpack(pack(place), "it")
+    assert files == files_of(place)
+    assert {LOG, f"promote/{LOG}"} < set(files)
+    assert {name.partition("/")[0] for name in files} >= {"control-plane", "phases", "promote", "steps"}
+
+
 HOSTILE = {
     "a path that leads out": _tar(("bundle/../../x", tarfile.REGTYPE, "")),
     "an absolute path": _tar(("/etc/x", tarfile.REGTYPE, "")),
@@ -205,6 +214,17 @@ def test_the_kit_finds_each_forgery_that_drfsm_finds(
     assert kit(place, "--key", public).returncode == 1
     if name == "all seals are removed":
         assert kit(original, "--key", public, "--schemas", ROOT / "receipts_schema").returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl, with which the kit checks signatures")
+@pytest.mark.parametrize("kind", ["ecdsa-p256", "ecdsa-p384"])
+def test_the_kit_checks_signatures_of_ecdsa(kind: str, tmp_path: Path) -> None:
+    """Each with its own hash; the signature of another key of the same kind does not hold."""
+    signer, _ = made_key(tmp_path / "signer.pem", kind)
+    made_key(tmp_path / "other.pem", kind)
+    place = sealed_twice(tmp_path / "bundle", signer)
+    assert kit(place, "--key", tmp_path / "signer.pub").returncode == 0
+    assert kit(place, "--key", tmp_path / "other.pub").returncode == 1
 
 
 RECHAINED: dict[str, Callable[[list[dict[str, object]]], object]] = {

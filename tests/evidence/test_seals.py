@@ -1,8 +1,11 @@
 """Seals: what was changed in a bundle is found, by which rule; who signed is checked offline, by others too."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +20,14 @@ from drfsm.adapters.file_journal import read_chain
 from drfsm.errors import UsageFault
 from drfsm.evidence.sealing import check_seals, seals_in
 from drfsm.evidence.sealing_keys import PublicKey, Signer, read_public_key
-from drfsm.evidence.sealing_rules import is_remark
+from drfsm.evidence.sealing_rules import is_remark, page_table
 from drfsm.files import Directory
 from drfsm.journal import Record, fold, read
 from drfsm.journal.chain import lines as chained
 from drfsm.runs.seals import seal
 from tests.evidence.sealed import EARLIER, LOG, made_key, sealed_twice
 
+NOT_THERE = 2  # what ssh-add answers where it reaches no agent
 FIRST, SECOND = "seals/0001.statement.json", "seals/0002.dsse.json"
 
 
@@ -269,12 +273,11 @@ def test_an_ssh_key_signs_by_its_file_and_by_its_agent(
     place = str(tmp_path / "agent")
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", place], stdout=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            if Path(place).exists():
-                break
-            agent_is_up = subprocess.run(["sleep", "0.05"], check=True)
-            assert agent_is_up.returncode == 0
         monkeypatch.setenv("SSH_AUTH_SOCK", place)
+        until = time.monotonic() + 60
+        while subprocess.run(["ssh-add", "-l"], capture_output=True, check=False).returncode == NOT_THERE:
+            assert time.monotonic() < until, "the agent did not start"
+            time.sleep(0.02)
         with pytest.raises(UsageFault, match="lacks the key"):
             signer_of(f"{key}.pub", {}).sign(b"words")
         subprocess.run(["ssh-add", "-q", str(key)], check=True)
@@ -311,3 +314,14 @@ def test_a_log_that_ended_after_its_seal_is_told(bundle: Path, keys: tuple[Signe
     _write(bundle, list(chained(records)))
     assert rules_of(bundle, keys[1]) == {"seal_behind"}
     assert not is_remark("seal_behind")
+
+
+def test_the_page_lists_every_rule_as_the_table_says_it() -> None:
+    """docs/sealing.md says of each finding what it means, which witness finds it, and what to do."""
+    page = Path(__file__).parents[2] / "docs" / "sealing.md"
+    text, due = page.read_text(encoding="utf-8"), "\n".join(page_table()) + "\n"
+    marked = re.compile(r"(?<=<!-- rules -->\n).*?(?=<!-- end -->)", re.DOTALL)
+    if os.environ.get("DRFSM_REGENERATE"):
+        page.write_text(marked.sub(lambda _: due, text), encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+    assert marked.findall(text) == [due], "DRFSM_REGENERATE=1 pytest tests/evidence/test_seals.py"

@@ -429,8 +429,10 @@ def _is_signed(envelope, key):
         for each in envelope.get("signatures", ()):
             signature.write_bytes(base64.b64decode(each["sig"]))
             command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", key, "-rawin", "-in", str(signed)]
-            if subprocess.run([*command, "-sigfile", str(signature)], capture_output=True, check=False).returncode == 0:
-                return True
+            command += ["-sigfile", str(signature)]
+            for digest in ([], ["-digest", "sha384"]):  # the second is for keys on P-384
+                if subprocess.run([*command, *digest], capture_output=True, check=False).returncode == 0:
+                    return True
     return False
 
 
