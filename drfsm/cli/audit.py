@@ -3,7 +3,7 @@
 Offline, but for ``--store``, ``--mirror`` and a bundle that is a mirror (``s3://…``). Changes nothing.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from drfsm.errors import ExitCode, UsageFault
 from drfsm.evidence.audit import audited as audits_of
 from drfsm.runs import selection
 
+if TYPE_CHECKING:
+    from drfsm.evidence.sealing_keys import PublicKey
+
 _OUTPUT = "text for people; sarif for code scanning, junit for a build server; the others hold one document."
 
 
@@ -22,8 +25,16 @@ _OUTPUT = "text for people; sarif for code scanning, junit for a build server; t
 @output_option(_OUTPUT, more=("sarif", "junit"))
 @click.option("--strict", is_flag=True, help="Exit with 6 also where the evidence holds with remarks.")
 @click.option("--require-two-people", is_flag=True, help="An approver must be another person than the run's starter.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Public key of a signer that you trust, in PEM or as ssh-keygen writes it. Repeatable.",
+)
 @click.option("--store", default="", metavar="S3_URI", help="Read again the artifacts that the records name, there.")
-@click.option("--mirror", is_flag=True, help="Hold each log against the run's mirror in S3.")
+@click.option("--mirror", is_flag=True, help="Hold each log against the run's mirror and checkpoints in S3.")
 @click.option(
     "--expect-head", metavar="SHA256", help="Head of the journal, from a summary that was copied to another place."
 )
@@ -56,6 +67,7 @@ def audit(
         two_people=options["require_two_people"],
         store=_store(options["store"]),
         mirror=options["mirror"],
+        keys=_keys(options["keys"]),
         places={"endpoint_url": endpoint_url, "region": region},
     )
     audits = [each for named in bundles or (_newest(),) for each in auditing.audited(named, asked)]
@@ -66,6 +78,15 @@ def audit(
 def _newest() -> str:
     """Return the bundle that a command without a name means."""
     return str(selection.find(None, to_read=True))
+
+
+def _keys(named: tuple[str, ...]) -> "tuple[PublicKey, ...]":
+    """Return the public keys in these files. Raises UsageFault."""
+    if not named:
+        return ()
+    from drfsm.evidence.sealing_keys import read_public_keys
+
+    return read_public_keys(named)
 
 
 def _store(named: str) -> str:

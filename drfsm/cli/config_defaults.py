@@ -15,7 +15,7 @@ import click
 
 from drfsm.claims import printable
 from drfsm.cli import config_file
-from drfsm.cli.config_keys import FILE, KEYS, TRUST, YIELDS, Key, key_of
+from drfsm.cli.config_keys import CARRIED, FILE, KEYS, TRUST, YIELDS, Key, key_of
 from drfsm.cli.config_scope import ON_A_RUN, TRUSTING
 from drfsm.cli.say import say
 from drfsm.errors import DrfsmError
@@ -187,7 +187,7 @@ def trust(name: str, source: Source) -> Callable[[], None]:
 
 def _in_environment(config: config_file.Config | None) -> Callable[[], None]:
     given: list[str] = []
-    for key in (KEYS[path] for path in TRUST):
+    for key in (KEYS[path] for path in (*TRUST, *CARRIED)):
         if config is not None and key.path in config.values and not os.environ.get(key.variable):
             os.environ[key.variable] = value_of(config, key)
             given.append(key.variable)

@@ -33,6 +33,7 @@ COMMANDS: "Mapping[str, tuple[str, str, str]]" = {
     "list": ("list_runs", "list_runs", "List the runs of this computer or of a bucket, newest first."),
     "replay": ("replay", "replay", "Tell a run's story from its journal, offline, and audit it."),
     "audit": ("audit", "audit", "Check again everything that bundles claim: holds, holds with remarks, or does not."),
+    "bundle": ("bundles", "bundle", "Seal, check, pack, push and prune the bundles of runs."),
     "health": ("health", "health", "Say whether what is published is fresh and correct: for people, cron and alarms."),
     "metrics": ("metrics", "metrics", "Print metrics of runs for Prometheus: ends, open runs, nobody can publish."),
     "doctor": (

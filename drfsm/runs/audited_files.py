@@ -29,7 +29,7 @@ Files = dict[str, bytes]
 LARGEST_FILE_BYTES = 64 << 20
 _NOT_DERIVED = re.compile(
     rf"{re.escape(LOG)}|{re.escape(LOCK)}|{re.escape(HOLD)}|progress\.log|notices\.log|traces\.sent|"
-    r"[a-z][a-z0-9_]*\.yaml|[^/]*\.plan\.json|(private|logs)/.*|diagnostics\.receipt\.json|.*\.(dsse|sig|note)(\.json)?"
+    r"[a-z][a-z0-9_]*\.yaml|[^/]*\.plan\.json|(private|logs|seals)/.*|diagnostics\.receipt\.json|.*\.(dsse|sig|note)(\.json)?"
 )
 """Files that a bundle may hold and that nothing derives from the log."""
 _DERIVED = re.compile(

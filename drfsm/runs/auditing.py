@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
@@ -28,6 +28,9 @@ from drfsm.journal import Record, RunState, Scan, digest
 from drfsm.runs import audited_files, audited_store, bundle, mirrors, trust
 from drfsm.spec import MachineSpec, load_machine
 
+if TYPE_CHECKING:
+    from drfsm.evidence.sealing_keys import PublicKey
+
 MOST_RECORDS = 20_000
 """Of a log whose derived files are compared: they are derived in memory. No run of drfsm had a tenth of that."""
 
@@ -42,7 +45,7 @@ class Asked:
     two_people: bool = False
     store: str = ""  # s3://BUCKET; "": artifacts are not read again
     mirror: bool = False
-    keys: tuple[str, ...] = ()  # files with public keys
+    keys: tuple["PublicKey", ...] = ()  # of the signers that the auditor trusts
     places: Mapping[str, str] = field(factory=dict)  # endpoint_url, region
 
 
@@ -75,13 +78,13 @@ def _bundle(place: Path, asked: Asked) -> Audited:
     log, more = Log(partial(each_line, place)), _More(asked)
     verdict = _log(log, spec, asked, more, bundle.anchor(place, spec.name))
     findings = [*verdict.findings, *verdict.remarks, *_of_log(verdict, log, asked, more, place)]
-    unasked = set() if asked.store else {"artifacts"}
+    unasked = {name for name, given in (("artifacts", asked.store), ("witness", asked.mirror)) if not given}
     if verdict.state.run_id and not any(finding.code == "chain_broken" for finding in verdict.findings):
         findings += _files(place, spec, log, verdict)
-        findings += _seals(place, asked)
+        findings += _seals(place, verdict.state, asked)
         findings += _begun(more.children, place)
     else:
-        unasked |= {"files", "receipts", "mode", "signature"}
+        unasked |= {"files", "receipts", "mode", "signature", "witness"}
     return Audited(str(place), verdict, in_order(findings), tuple(sorted(unasked)))
 
 
@@ -93,7 +96,7 @@ def _mirrored(named: str, asked: Asked) -> Audited:
     log, more = Log(lambda: copy.lines), _More(asked)
     verdict = _log(log, spec, asked, more, None)
     findings = [*verdict.findings, *verdict.remarks, *_of_log(verdict, log, asked, more, None)]
-    return Audited(named, verdict, in_order(findings), ("files", "mirror", "mode", "receipts", "signature"))
+    return Audited(named, verdict, in_order(findings), ("files", "mirror", "mode", "receipts", "signature", "witness"))
 
 
 class Log:
@@ -191,7 +194,7 @@ def _of_store(log: Log, state: RunState, asked: Asked, more: _More, *, of_mirror
         yield from audited_store.mirror(log.lines(), state, asked.places)
     elif state.epoch and not of_mirror:
         yield Finding(0, "mirror_not_compared", "the run's mirror in S3 was not compared")
-    if asked.expect_head is None and not asked.mirror:
+    if asked.expect_head is None and not asked.mirror and not asked.keys:
         what = "no head from another place was compared: the log's end may have been cut off, or all of it written anew"
         yield Finding(0, "head_not_compared", what)
 
@@ -234,12 +237,22 @@ def _mode_of_inputs(machine: str, state: RunState) -> Iterator[Finding]:
         yield Finding(1, "mode_unlike_inputs", what, expected=due, found=state.scope)
 
 
-def _seals(_place: Path, _asked: Asked) -> Iterator[Finding]:
-    """Yield what signatures, seals and the manifest say.
+def _seals(place: Path, state: RunState, asked: Asked) -> Iterator[Finding]:
+    """Yield what the bundle's seals say, and where the mirror is asked, the checkpoints in the bucket."""
+    from drfsm.evidence.sealing import check_seals
 
-    The place for the check of sealing: ``yield from sealing.check_seals(place, keys=asked.keys)``.
-    """
-    yield Finding(0, "unsigned", "the log is chained, but nobody signed it")
+    yield from check_seals(place, keys=asked.keys)
+    if not asked.mirror:
+        return
+    from drfsm.adapters.aws import lasting_objects
+    from drfsm.runs.seals import Home, check_witness
+
+    home = Home(str(state.inputs.get("bucket", "")), mirrors.own_prefix(state.inputs), state.run_id)
+    try:
+        objects = lasting_objects(mirrors.store_of(home.bucket, asked.places))
+        yield from check_witness(place, objects, home, keys=asked.keys)
+    except DrfsmError as fault:
+        yield Finding(0, "bundle_unreadable", f"the checkpoints in the bucket can't be read: {fault.what}")
 
 
 def _begun(children: Mapping[str, Mapping[str, Any]], place: Path) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from drfsm.journal import Record, RunState
 from drfsm.runs.notices import Notify
+from drfsm.runs.sealing_settings import Sealing
 from drfsm.runs.trust import Assurances
 
 
@@ -44,6 +45,7 @@ class Invocation:
     places: Mapping[str, str] = field(factory=dict)  # endpoint_url, region, terraform_dir: likewise
     assurances: Assurances = field(factory=Assurances)  # what the operator answers for, and how to ask for more
     notify: Notify = field(factory=Notify)  # whom, and of what
+    sealing: Sealing = field(factory=Sealing)  # with which key bundles are sealed
     listen: Callable[[Path], Listener] = lambda _place: Silent()  # makes a listener for one run's work, by its bundle
 
     @property

@@ -37,6 +37,7 @@ GOOD: Mapping[str, str] = {
     "objectives.recovery_time": '"4h"', "objectives.recovery_point": "86400", "objectives.drill_interval": '"30d"',
     "objectives.freshness": '"26h"',
     "policies.two_people": "true", "policies.approval_expires": '"12h"', "policies.soak": '"next"',
+    "evidence.sign_key": '"awskms:alias/seal"', "evidence.retain": '"7y"',
     "trust.machines": f'["{SHA}"]', "trust.allowed_signers": '"signers"',
 }  # fmt: skip
 BAD: Mapping[str, tuple[str, ...]] = {
@@ -54,6 +55,8 @@ BAD: Mapping[str, tuple[str, ...]] = {
     "policies.two_people": ('"yes"', "1"),
     "policies.approval_expires": ('"400d"', "0", '"never"'),
     "policies.soak": ('"none"', '"later"', "true"),
+    "evidence.sign_key": ('"seal.pem"', '""', "1"),
+    "evidence.retain": ('"7 years"', '"0d"', "7"),
     "trust.machines": (f'"{SHA}"', '["abc"]', "[1]", f'["{SHA.upper()}"]'),
 }
 
@@ -383,6 +386,8 @@ REST: Mapping[str, tuple[str, ...]] = {
     "control-plane publish": ("--image-ref-digest", f"r/a@sha256:{SHA}"),
     "backup restore": ("--backup-uri", "s3://results/jobs/backups/b"),
     "backup verify": ("--backup-uri", "s3://results/jobs/backups/b"),
+    "bundle prune": ("--older-than", "90d"),
+    "bundle pull": ("s3://results/jobs/drfsm/runs/r", "directory"),
     "kubeconfig": ("--instance-id", "i-0123456789abcdef0", "--file", "f"),
 }  # fmt: skip
 
@@ -428,6 +433,7 @@ def other_value(key: Key, place: Path) -> str:
     return {
         "bucket": "other", "prefix": "other", "region": "us-east-1", "endpoint_url": "http://127.0.0.1:7",
         "expect_account": "444455556666", "policies.soak": "now", "policies.two_people": "1",
+        "evidence.sign_key": "awskms:alias/other", "evidence.retain": "30d",
         "sites.primary.fence_role": "arn:aws:iam::111122223333:role/x",
         "sites.dr.fence_role": "arn:aws:iam::111122223333:role/y",
     }.get(key.path, "7" if key.path.startswith(("objectives.", "policies.")) else "other")  # fmt: skip

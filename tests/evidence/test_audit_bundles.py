@@ -19,7 +19,7 @@ from drfsm.runs.auditing import Asked, audited
 from tests.recorded import BUNDLES
 
 VERSION = "0.5.0"
-ALWAYS = {"artifacts_not_checked", "head_not_compared", "mirror_not_compared", "unsigned"}
+ALWAYS = {"artifacts_not_checked", "head_not_compared", "mirror_not_compared", "unsealed"}
 """What an audit of these bundles remarks that is given nothing beside them."""
 Edit = Callable[[Path], Any]
 

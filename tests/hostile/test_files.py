@@ -503,6 +503,8 @@ ELSEWHERE = {
     "cli/machine_new.py": "a new machine's files, in the author's own directory",
     "cli/machine_diagram.py": "the picture that `machine diagram --out` asks for",
     "cli/machine_export.py": "the definition that `machine export --out` asks for",
+    "runs/bundle_store.py": "what `bundle prune` removes whole, once every byte of it is in the bucket",
+    "evidence/kit/verify_bundle.py": "what openssl is given, in the temporary directory",
     "testing/transcripts.py": "an author's transcripts, which a switch of pytest rewrites",
 }
 

@@ -2,7 +2,7 @@
 
 A code is never used again for something else. Each belongs to one rule, which says by whose testimony it is found (its
 witness): another part of the log, drfsm's judges, a file of the bundle, a signature, a copy in another place. The codes
-of the log are in log_codes.py, those of what lies beside it in file_codes.py.
+of the log are in log_codes.py, those of what lies beside it in file_codes.py, those of seals in sealing_rules.py.
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,22 @@ from collections.abc import Mapping
 from drfsm.evidence.audit.code import ERROR, NOTE, REMARK, SEVERITIES, Code, Rule, title
 from drfsm.evidence.audit.file_codes import FILE_CODES, FILE_RULES
 from drfsm.evidence.audit.log_codes import LOG_CODES, LOG_RULES
+from drfsm.evidence.sealing_rules import RULES as SEAL_RULES
 
 __all__ = ["CODES", "ERROR", "NOTE", "REMARK", "RULES", "SEVERITIES", "Code", "Rule", "code_of", "title"]
 
 RULES: Mapping[str, Rule] = {**LOG_RULES, **FILE_RULES}
 """Every rule, in the order in which an audit asks."""
-CODES: Mapping[str, Code] = {**LOG_CODES, **FILE_CODES}
+_SEAL_CODES = {
+    name: Code(
+        "witness" if name.startswith("checkpoint_") else "signature",
+        rule.means.removesuffix("."),
+        rule.to_do,
+        REMARK if rule.remark else ERROR,
+    )
+    for name, rule in SEAL_RULES.items()
+}
+CODES: Mapping[str, Code] = {**LOG_CODES, **FILE_CODES, **_SEAL_CODES}
 """Every code of a finding."""
 
 

@@ -11,7 +11,10 @@ FILE_RULES: Mapping[str, Rule] = {
     "receipts": Rule("Every receipt fits its schema", "the shipped schemas"),
     "approval": Rule("An approval is of the plan that was shown, by somebody who may give it", "the log"),
     "artifacts": Rule("The artifacts that the records name lie in the store, with their hash", "the store"),
-    "signature": Rule("A key that the auditor trusts signed the log's end, and the bundle's files", "the signature"),
+    "signature": Rule(
+        "The bundle is the one that was sealed, and a key that the auditor trusts signed it", "the seals"
+    ),
+    "witness": Rule("The log is the one that was witnessed in the bucket", "the checkpoints in the bucket"),
     "mirror": Rule("The run's mirror in S3 has the same records", "the mirror in S3"),
 }
 
@@ -117,12 +120,6 @@ FILE_CODES: Mapping[str, Code] = {
         "artifacts",
         "The artifacts that the records name were not read again: no store was named",
         "`drfsm audit --store s3://BUCKET BUNDLE`",
-        severity=REMARK,
-    ),
-    "unsigned": Code(
-        "signature",
-        "The log is chained, but unsigned: whoever could write the bundle could have written all of it anew",
-        "Sign runs from now on; until then a mirror (`--mirror`) or a copied head (`--expect-head`) is the witness",
         severity=REMARK,
     ),
     "mirror_differs": Code("mirror", "The mirror has another record than the log: one of the two was altered"),
