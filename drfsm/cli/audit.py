@@ -3,6 +3,7 @@
 Offline, but for ``--store``, ``--mirror`` and a bundle that is a mirror (``s3://…``). Changes nothing.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,9 +11,9 @@ import click
 from drfsm.cli.completing import run_ids
 from drfsm.cli.documents import output_option
 from drfsm.cli.say import say, say_json, say_lines, say_text
-from drfsm.errors import ExitCode, UsageFault
+from drfsm.errors import ExitCode, JournalDamaged, UsageFault
 from drfsm.evidence.audit import audited as audits_of
-from drfsm.runs import selection
+from drfsm.runs import bundle, selection
 
 if TYPE_CHECKING:
     from drfsm.evidence.sealing_keys import PublicKey
@@ -70,6 +71,10 @@ def audit(
         keys=_keys(options["keys"]),
         places={"endpoint_url": endpoint_url, "region": region},
     )
+    for named in bundles:
+        if not named.startswith("s3://"):
+            with suppress(JournalDamaged):  # that is a finding; a name that leads nowhere is not
+                bundle.find(named)
     audits = [each for named in bundles or (_newest(),) for each in auditing.audited(named, asked)]
     _say(audits, output)
     return int(_exit_code(audits, strict=strict))
@@ -116,7 +121,8 @@ def _say(audits: list[audits_of.Audited], output: str) -> None:
 def _exit_code(audits: list[audits_of.Audited], *, strict: bool) -> ExitCode:
     if any(audited.is_damaged for audited in audits):
         return ExitCode.DAMAGED
-    worst = audits_of.worst(audits)
+    unread = [ExitCode(audited.exit_code) for audited in audits if audited.exit_code]
+    worst = audits_of.worst([audited for audited in audits if not audited.exit_code])
     if worst == audits_of.FAILS or (strict and worst == audits_of.REMARKED):
         return ExitCode.EVIDENCE
-    return ExitCode.DONE
+    return unread[0] if unread else ExitCode.DONE

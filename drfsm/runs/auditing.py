@@ -62,7 +62,7 @@ def audited(named: str, asked: Asked) -> list[Audited]:
     except DrfsmError as fault:
         damaged = isinstance(fault, JournalDamaged)
         finding = Finding(0, "chain_broken" if damaged else "bundle_unreadable", fault.what)
-        return [Audited(named, None, (finding,))]
+        return [Audited(named, None, (finding,), exit_code=int(fault.exit_code))]
 
 
 def _children(place: Path) -> list[Path]:

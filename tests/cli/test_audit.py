@@ -29,7 +29,9 @@ def broken(tmp_path: Path) -> Path:
     return place
 
 
-def test_the_exit_code_says_the_verdict(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_code_says_the_verdict(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Remarks are no fault unless --strict; what does not hold exits with 6, a damaged log with 7."""
     assert drfsm(["audit", str(PROMOTE)]) == ExitCode.DONE
     assert "the evidence holds as far as it goes" in capfd.readouterr().out
@@ -44,6 +46,12 @@ def test_the_exit_code_says_the_verdict(tmp_path: Path, capfd: pytest.CaptureFix
     assert drfsm(["audit", str(cut)]) == ExitCode.DAMAGED
     assert drfsm(["audit", str(cut), str(DRILL), "--expect-head", "0"]) == ExitCode.USAGE
     assert drfsm(["audit", str(cut), "--store", "results"]) == ExitCode.USAGE
+    assert drfsm(["audit", str(tmp_path / "nowhere")]) == ExitCode.USAGE
+    for name, value in (("AWS_ENDPOINT_URL", "http://127.0.0.1:9"), ("AWS_REGION", "us-east-1")):
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    assert drfsm(["audit", "s3://b/p/drfsm/runs/promote-1", str(PROMOTE)]) == ExitCode.UNREACHABLE
 
 
 def test_other_programs_read_what_was_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

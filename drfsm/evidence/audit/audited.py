@@ -28,6 +28,7 @@ class Audited:
     log: Verdict | None
     findings: tuple[Finding, ...]  # of the log and of all else; the worst first
     unasked: tuple[str, ...] = ()  # rules that nothing was given for: a store, a key
+    exit_code: int = 0  # of the fault that kept the bundle from being read at all
 
     @property
     def verdict(self) -> str:
