@@ -51,7 +51,7 @@ def test_the_exit_code_says_the_verdict(
         monkeypatch.setenv(name, value)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
-    assert drfsm(["audit", "s3://b/p/drfsm/runs/promote-1", str(PROMOTE)]) == ExitCode.UNREACHABLE
+    assert drfsm(["audit", "s3://results/p/drfsm/runs/promote-1", str(PROMOTE)]) == ExitCode.UNREACHABLE
 
 
 def test_other_programs_read_what_was_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
