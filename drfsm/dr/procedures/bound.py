@@ -11,7 +11,7 @@ from drfsm.evidence.audit.bound import Pair, pairs
 
 _ALL = """
 seen cloud_identity region                     is     input region
-seen cloud_identity expected_account           is     input expect_account
+seen cloud_identity expected_account           equals input expect_account
 result run_preflight region                    is     seen cloud_identity region
 result run_preflight account                   is     seen cloud_identity account
 result run_preflight image                     is     seen image image
@@ -25,8 +25,8 @@ seen validation_result publishes_as settings_from is  result start_validation se
 _SITES = """
 result run_preflight clusters *                among  seen clusters *
 seen publishing_place wanted *                 among  text {bucket}|{prefix}
-seen adoption adopt_ownership                  is     input adopt_ownership
-seen adoption reason                           is     input reason
+seen adoption adopt_ownership                  equals input adopt_ownership
+seen adoption reason                           equals input reason
 result fence_primary role                      is     input fence_primary_role
 seen primary_fence_target role                 is     input fence_primary_role
 seen primary_fence_target other                is     input fence_dr_role
@@ -35,6 +35,7 @@ seen primary_startable image                   is     seen image image
 result freeze_primary suspended *              among  seen primary_schedules #
 result freeze_primary specs #                  among  seen primary_schedules #
 result start_validation image                  is     result run_preflight image
+result capture_pointers pointers @ content     each   result capture_pointers pointers @ says content
 seen captured @ captured                       each   result capture_pointers pointers @ etag
 seen captured #                                among  result capture_pointers pointers #
 result capture_pointers pointers * says run_id among  seen captured * names
@@ -54,6 +55,7 @@ seen primary_run run_id                        among  seen validation_result pub
 seen dr_run run_id                             is     input dr_run_id
 seen backup uri                                is     input primary_restore_backup_uri
 seen dr_loss declared                          is     input dr_unreachable
+seen dr_loss reason                            equals input reason
 seen dr_fence_target role                      is     input fence_dr_role
 seen dr_fence_target other                     is     input fence_primary_role
 result fence_dr role                           is     input fence_dr_role
@@ -66,6 +68,7 @@ result start_validation publishes_to           is     text {prefix}/validations/
 seen dr_run where                              below  text s3://{bucket}/{staged_prefix}
 seen dr_run run_id                             is     input dr_run_id
 seen primary_loss declared                     is     input primary_unreachable
+seen primary_loss reason                       equals input reason
 result start_validation publishes_to           is     input staged_prefix
 seen approval plan bucket                      is     input bucket
 seen approval plan prefix                      is     input prefix

@@ -7,6 +7,7 @@ knows the facts (dr/procedures/bound.py); one line is
     result publish_artifacts tree_sha256   is      seen artifacts tree_sha256
     seen captured @ captured               each    result capture_pointers pointers @ etag
     seen captured #                        among   result capture_pointers pointers #
+    seen adoption reason                   equals  input reason                     (also where one of them is empty)
     seen dr_run where                      below   text s3://{bucket}/{prefix}      (``|``: or another text)
 
 The left side is looked at in every record that has it, the right side by what is known there: this record, else what
@@ -23,11 +24,17 @@ from attrs import frozen
 
 from drfsm.evidence.audit.findings import Findings
 from drfsm.journal import Record, RunState
-from drfsm.journal.record_types import Commit, Failed, Sampled, Settled, Transition
+from drfsm.journal.record_types import Commit, Sampled, Transition
 
-_WITH_FACTS = (Transition, Sampled, Failed, Settled)
+_WITH_FACTS = (Transition, Sampled)
 _NAMED = re.compile(r"\{([a-z_0-9]+)\}")
-_RELATIONS = ("is", "among", "below", "each")
+_RELATIONS = {
+    "is": "the same as",
+    "equals": "the same as",
+    "among": "among",
+    "below": "below",
+    "each": "for each key the same as",
+}
 
 
 @frozen
@@ -81,14 +88,14 @@ class Bound:
     def _each(self, record: Record, name: tuple[str, str], here: "_Known") -> None:
         for pair in self._by_name.get(name, ()):
             left, right = here.values(pair.left), here.values(pair.right)
+            if pair.relation == "equals":
+                left, right = here.values(pair.left, empty=True), here.values(pair.right, empty=True)
             if pair.relation == "each":
                 right = [here.keyed(pair.right)]
                 left = [each for each in here.keyed(pair.left).items() if right[0].get(each[0], each[1]) != each[1]]
             wrong = [value for value in left if right and not _agree(value, pair.relation, right)]
             if wrong:
-                what = (
-                    f"{' '.join(pair.left)} is not {pair.relation.replace('is', 'the same as')} {' '.join(pair.right)}"
-                )
+                what = f"{' '.join(pair.left)} is not {_RELATIONS[pair.relation]} {' '.join(pair.right)}"
                 expected: Any = right[0] if len(right) == 1 else right
                 self._findings.add(record.seq, pair.code, what, expected=expected, found=wrong[0])
 
@@ -113,15 +120,15 @@ class _Known:
         self._facts = {**state.facts, **facts}
         self._results = {**state.results, **({commit.trigger: commit.result} if commit is not None else {})}
         self._args = {**state.args, **({commit.trigger: commit.args} if commit is not None else {})}
-        self._inputs = {**state.inputs, **(commit.amends if commit is not None else {})}
+        self._inputs = {**state.inputs, **(content.amends if isinstance(content, Transition) else {})}
         self._run = {
             "run_id": state.run_id,
             "operator": state.operator,
             "starter": state.actors[0] if state.actors else None,
         }
 
-    def values(self, words: Sequence[str]) -> list[Any]:
-        """Return every value of an expression; [] where there is none."""
+    def values(self, words: Sequence[str], *, empty: bool = False) -> list[Any]:
+        """Return every value of an expression; [] where there is none. ``empty``: an empty text is one."""
         kind, name, *path = words
         match kind:
             case "text":
@@ -136,7 +143,8 @@ class _Known:
                 found = self._results.get(name)
             case _:
                 found = self._args.get(name)
-        return [value for value in _within(found, path) if value not in (None, "") and not _says_why(value)]
+        blank = (None,) if empty else (None, "")
+        return [value for value in _within(found, path) if value not in blank and not _says_why(value)]
 
     def keyed(self, words: Sequence[str]) -> dict[str, Any]:
         """Return the values of an expression with ``@`` by its keys."""
