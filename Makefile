@@ -109,6 +109,7 @@ agree: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.starts
 	$(BIN)/python -m tests.bench.objects
+	$(BIN)/python -m tests.bench.logs
 
 # Mutants of the code against the tests nearest to them: hours, and it goes on where it was stopped; see docs/mutants.md.
 # make mutants MUTANTS="--sample 10 drfsm/engine"

@@ -19,7 +19,7 @@ import yaml
 from drfsm.errors import ExitCode
 from drfsm.spec import MachineSpec, foresight_table, load_machine, mermaid, rules_table, table
 from tests import typed
-from tests.pages import api, commands, runbooks, schemas
+from tests.pages import api, audit_codes, commands, runbooks, schemas
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -43,6 +43,7 @@ def drawn(spec: MachineSpec) -> str:
 MACHINES = sorted(path.stem for path in (ROOT / "machines").glob("*.yaml"))
 GENERATED: Mapping[str, Callable[[], str]] = {
     "api": api.page,
+    "audit-codes": audit_codes.page,
     "commands": commands.page,
     "receipts": schemas.receipts,
     "records": schemas.records,

@@ -27,18 +27,22 @@ from drfsm.adapters.aws_cloud import (
 )
 from drfsm.adapters.aws_metrics import CloudWatchMetrics
 from drfsm.adapters.aws_session import NO_OBJECT, Services, call, refusal, resolved_endpoint, status_of
+from drfsm.adapters.aws_witness import LastingObjects
 from drfsm.adapters.bulk import check_size
 from drfsm.adapters.ecr import EcrTokens
 from drfsm.adapters.route53 import Route53Zones
 from drfsm.adapters.ssm_files import SsmFiles
 from drfsm.claims import LARGEST_BYTES, bounded
-from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable
-from drfsm.world import Blob, Check, Copy, Hashed, Stat
+from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable, UsageFault
+from drfsm.world import Blob, Check, Copy, Hashed, ObjectStore, Stat
 
 if TYPE_CHECKING:
     from drfsm.adapters.bulk import Bulk
 
-__all__ = ["Account", "Fleet", "S3Store", "connect", "fleet", "machine_files", "metrics", "resolved_endpoint"]
+__all__ = [
+    "Account", "Fleet", "S3Store", "connect", "fleet", "lasting_objects", "machine_files", "metrics",
+    "resolved_endpoint",
+]  # fmt: skip
 
 CHUNK_BYTES = 1 << 20
 WRITE_TRIES = 3
@@ -62,6 +66,11 @@ class S3Store:
     def bucket(self) -> str:
         """The bucket's name."""
         return self._bucket
+
+    @property
+    def services(self) -> Services:
+        """What reaches the account, for the other adapters of AWS."""
+        return self._services
 
     @property
     def _s3(self) -> Any:
@@ -272,6 +281,13 @@ def connect(*, bucket: str, endpoint_url: str | None = None, region: str | None 
         EcrTokens(services),
         Route53Zones(services),
     )
+
+
+def lasting_objects(store: ObjectStore) -> LastingObjects:
+    """Return the objects of a bucket of AWS that are written once and kept. Makes no call yet."""
+    if not isinstance(store, S3Store):
+        raise UsageFault(f"s3://{store.bucket} is no bucket that this adapter reaches", hint="see docs/stores.md")
+    return LastingObjects(store.services, store)
 
 
 def metrics(*, endpoint_url: str | None = None, region: str | None = None) -> CloudWatchMetrics:

@@ -94,6 +94,14 @@ ANSWERS: Mapping[str, Mapping[str, Answer]] = {
         "PutBucketPolicy": Answer("", {}),
         "DeleteBucketPolicy": Answer("", {}),
         "HeadBucket": Answer("", {}),  # botocore's own question for a bucket's region
+        "ListObjectVersions": Answer(
+            "ListVersionsResult",
+            {
+                "IsTruncated": bool,
+                "Versions?": [{"Key": _TEXT, "VersionId": _TEXT, "Size": int, "LastModified": datetime}],
+            },
+        ),
+        "GetObjectLockConfiguration": Answer("ObjectLockConfiguration", {"ObjectLockConfiguration": {}}),
     },
     "sts": {
         "GetCallerIdentity": Answer("GetCallerIdentityResponse", {"Account": _TEXT, "Arn": _TEXT}),
@@ -154,6 +162,10 @@ ANSWERS: Mapping[str, Mapping[str, Answer]] = {
         "SendTaskSuccess": Answer(JSON, {}, silent=True),
         "SendTaskFailure": Answer(JSON, {}, silent=True),
         "SendTaskHeartbeat": Answer(JSON, {}, silent=True),
+    },
+    "kms": {
+        "GetPublicKey": Answer("", {"PublicKey": bytes, "KeyUsage": _TEXT}),
+        "Sign": Answer("", {"Signature": bytes}),
     },
     "sqs": {
         "ReceiveMessage": Answer(JSON, {"Messages?": [{"MessageId": _TEXT, "ReceiptHandle": _TEXT, "Body": _TEXT}]}),

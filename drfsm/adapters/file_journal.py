@@ -65,6 +65,22 @@ def read_lines(bundle: Path) -> tuple[bytes, ...]:
         return tuple(_lines(file, bundle / LOG))
 
 
+def each_line(bundle: Path) -> Iterator[bytes]:
+    """Yield the raw lines of a bundle's journal, however long it is, unverified; the last one may be torn.
+
+    For whoever keeps none of them; a line that is too long is cut where that shows. Raises as ``read_chain``.
+    """
+    with Directory.look(bundle) as directory:
+        descriptor = directory.open(LOG, os.O_RDONLY)
+    if descriptor is None:
+        raise UsageFault(f"{printable(bundle / LOG)} can't be read: No such file or directory", hint="drfsm list")
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            yield from iter(lambda: file.readline(LONGEST_LINE + 1), b"")
+        except OSError as fault:
+            raise disk_fault(fault, f"{printable(bundle / LOG)} can't be read", bundle / LOG) from None
+
+
 def _lines(file: Any, path: Path) -> Iterator[bytes]:
     """Yield a journal's lines. Raises JournalDamaged for a line or a journal that is too long, DiskFault."""
     size = number = 0

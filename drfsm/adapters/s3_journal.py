@@ -144,6 +144,11 @@ class MirroredJournal:
         return self._home
 
     @property
+    def is_mirrored(self) -> bool:
+        """Whether S3 is known to hold this run."""
+        return self._on or self._known
+
+    @property
     def uri(self) -> str:
         """The mirror's URI, which `drfsm resume` takes on another machine."""
         return f"s3://{self._store.bucket}/{self._home}"

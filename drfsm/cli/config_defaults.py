@@ -15,7 +15,7 @@ import click
 
 from drfsm.claims import printable
 from drfsm.cli import config_file
-from drfsm.cli.config_keys import ADDRESSES, FILE, KEYS, TRUST, YIELDS, Key, key_of
+from drfsm.cli.config_keys import ADDRESSES, CARRIED, FILE, KEYS, TRUST, YIELDS, Key, key_of
 from drfsm.cli.config_scope import ON_A_RUN, TRUSTING, as_its_start
 from drfsm.cli.say import say
 from drfsm.errors import DrfsmError
@@ -188,7 +188,8 @@ def trust(name: str, source: Source) -> Callable[[], None]:
     if not named or named == config_file.NO_FILE or name not in TRUSTING:
         return lambda: None
     try:
-        return _in_environment(source.config(), (*TRUST, *([ADDRESSES] if name in ON_A_RUN else [])))
+        paths = (*TRUST, *CARRIED, *([ADDRESSES] if name in ON_A_RUN else []))
+        return _in_environment(source.config(), paths)
     except DrfsmError as fault:
         if name in ON_A_RUN:
             say(f"{fault.what}: whom it trusts is not trusted here. drfsm config check names every fault", err=True)

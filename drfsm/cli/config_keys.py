@@ -204,6 +204,13 @@ KEYS: Mapping[str, Key] = {
             "notify"),
         Key("notifications.after", DURATION, "Notify also whenever nobody could publish for so long.",
             "DRFSM_NOTIFY_AFTER", "15m", "notify_after", _seconds_text),
+        Key("evidence.sign_key", _text("an absolute path of a key, or awskms:alias/NAME",
+                                       r"(/|~/|awskms:|arn:aws)[^\x00-\x1f\x7f]{1,500}"),
+            "Key that signs the seals of bundles (docs/sealing.md).", "DRFSM_SIGN_KEY", "none: unsigned", "sign_key"),
+        Key("evidence.retain", _text("a number of days, weeks, months or years: 90d, 12w, 18m, 7y",
+                                     r"[1-9][0-9]{0,5}[dwmy]"),
+            "How long nobody can delete the checkpoints, where the bucket has Object Lock.", "DRFSM_RETAIN",
+            "they can be deleted", "retain"),
         Key("trust.machines", DIGESTS, "Digests of machines that are trusted beside those that drfsm ships.",
             "DRFSM_TRUST_MACHINES", "none", to_option=" ".join),
         Key("trust.allowed_signers", FILE, "Keys that are trusted, as ssh-keygen(1) describes.",
@@ -217,6 +224,9 @@ ADDRESSES = "notifications.targets"
 """The key whose variable holds secrets: what it says is never shown."""
 TRUST = ("trust.machines", "trust.allowed_signers")
 """Keys that say who is trusted: they count only in a file that DRFSM_CONFIG names, never in one that was come upon."""
+
+CARRIED = ("evidence.sign_key", "evidence.retain")
+"""Keys of a named file that verbs on a run take, too: a run that goes on is sealed as it was when it began."""
 
 EXCEPTIONS: Mapping[tuple[str, str], str] = {
     # (command, parameter) -> the key that fills it; "": none does.

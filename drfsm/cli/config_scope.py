@@ -1,8 +1,8 @@
 """Which commands the configuration reaches. Apart, so that `drfsm status` starts without the table of the keys."""
 
 ON_A_RUN = frozenset(
-    ("status", "list", "replay", "resume", "abort", "hold", "skip", "request", "resolve", "approve", "decline",
-     "answer", "worker", "watch", "metrics", "report", "coverage", "exercise", "receipts")
+    ("status", "list", "replay", "audit", "resume", "abort", "hold", "skip", "request", "resolve", "approve",
+     "decline", "answer", "worker", "watch", "metrics", "report", "coverage", "exercise", "receipts")
 )  # fmt: skip
 """Commands on runs that were begun: their options take nothing from the file. A run goes on with what it recorded, and
 is told from its own records: `watch` with the file's bucket would look for a run of this computer in that bucket."""

@@ -38,6 +38,7 @@ from drfsm.cli.outcome import output, reported
 from drfsm.cli.prices import prices_option
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
+from drfsm.cli.sealing_options import sealed_as, sealing
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import UsageFault
 from drfsm.runs import wiring
@@ -78,6 +79,7 @@ _WORKLOAD = (
     click.option("--git-sha", default="", help="Git commit that is drilled.  [default: the working directory's]"),
     of_a_run,
     notifying,
+    sealing,
     output,
 )  # fmt: skip
 
@@ -213,7 +215,11 @@ def _show_way_to_a_full_drill(inputs: Mapping[str, Any]) -> None:
 
 def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
     """Start the drill; return the exit code and the bundle."""
-    invocation = at_terminal(notify=taken(options), **{name: options.pop(name) for name in ("operator", "take_over")})
+    invocation = at_terminal(
+        notify=taken(options),
+        sealing=sealed_as(options),
+        **{name: options.pop(name) for name in ("operator", "take_over")},
+    )
     output_format = str(options.pop("output"))
     earlier = earlier_in(options["receipt_dir"])
     plan = plan_option.chosen(dry_run=options["diagnostics_only"])

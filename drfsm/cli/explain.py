@@ -20,7 +20,7 @@ from drfsm.errors import UsageFault
 )
 @output_format
 def explain(name: str | None, machine: str, output: str) -> None:
-    """Explain NAME: a state, trigger, guard or fact of a machine, an exit code, a finding, a fault of approvals.
+    """Explain NAME: a state, trigger, guard or fact of a machine, an exit code, or a finding of doctor, start or audit.
 
     Without NAME, list all.
     """

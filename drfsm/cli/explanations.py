@@ -1,4 +1,4 @@
-"""What a name means: a state, a trigger, a guard or a fact of a machine, an exit code, or a code of the doctor.
+"""What a name means: a state, a trigger, a guard or a fact of a machine, an exit code, a code of the doctor or audit.
 
 Everything is said in the words of the declaration (machines/*.yaml) and of the table of exit codes (exit_codes.py).
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 from drfsm.cli.exit_codes import MEANINGS, plain
 from drfsm.errors import ExitCode
-from drfsm.evidence.approvals import CODES as APPROVAL_CODES
+from drfsm.evidence.audit import codes as audit_codes
 from drfsm.resources import shipped
 from drfsm.runs.doctor.codes import CODES
 from drfsm.spec import MachineSpec, Row, load_machine
@@ -32,7 +32,7 @@ def names(specs: Iterable[MachineSpec]) -> Iterator[tuple[str, str]]:
     known.update(dict.fromkeys((meaning.name, "exit code") for meaning in MEANINGS.values()))
     known.update(dict.fromkeys((str(int(code)), "exit code") for code in MEANINGS))
     known.update(dict.fromkeys((name, "finding") for name in CODES))
-    known.update(dict.fromkeys((name, "approval") for name in APPROVAL_CODES))
+    known.update(dict.fromkeys((name, "finding") for name in audit_codes.CODES))
     yield from known
 
 
@@ -44,7 +44,7 @@ def finding_codes() -> Iterator[str]:
 
 def explained(name: str, specs: Iterable[MachineSpec]) -> list[Fields]:
     """Return what a name means, one entry for each thing that is named so; [] for a name that nothing has."""
-    found = [*_exit_code(name), *_finding(name), *_approval(name)]
+    found = [*_exit_code(name), *_finding(name)]
     for spec in specs:
         for kind, kind_names in _kinds(spec).items():
             if name in kind_names:
@@ -83,13 +83,13 @@ def _finding(name: str) -> Iterator[Fields]:
     if name in CODES:
         code = CODES[name]
         yield {"kind": "finding", "name": name, "weighs": code.severity, "means": code.means, "what_to_do": code.to_do}
-
-
-def _approval(name: str) -> Iterator[Fields]:
-    """Yield what a code means with which a start, or an audit, says what is wrong with approvals."""
-    if name in APPROVAL_CODES:
-        means, to_do = APPROVAL_CODES[name]
-        yield {"kind": "approval", "name": name, "means": means, "what_to_do": to_do}
+    if name in audit_codes.CODES:
+        found = audit_codes.CODES[name]
+        rule = audit_codes.RULES[found.rule]
+        yield {
+            "kind": "finding", "name": name, "weighs": found.severity, "means": found.means,
+            "what_to_do": found.to_do, "rule": f"{found.rule}: {rule.asks}", "found_by": rule.witness,
+        }  # fmt: skip
 
 
 def _kinds(spec: MachineSpec) -> dict[str, tuple[str, ...]]:

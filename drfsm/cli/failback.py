@@ -24,6 +24,7 @@ from drfsm.cli.options import (
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal, tokens
 from drfsm.cli.say import say_json
+from drfsm.cli.sealing_options import sealed_as, sealing
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import ExitCode, UsageFault
 from drfsm.runs import wiring
@@ -131,6 +132,7 @@ def _run_of_dr(_context: click.Context, _parameter: click.Parameter, value: str)
 )
 @of_a_run
 @notifying
+@sealing
 @output
 def failback(**options: Any) -> int:
     """Make the primary canonical again: freeze both sites, validate, switch the pointers, resume the primary.
@@ -138,7 +140,11 @@ def failback(**options: Any) -> int:
     Needs two tokens, so that nobody runs it by habit. Every action is recorded before it is done: if the run is
     killed at any moment, `drfsm resume` continues it from exactly there.
     """
-    invocation = at_terminal(notify=taken(options), **{name: options.pop(name) for name in ("operator", "take_over")})
+    invocation = at_terminal(
+        notify=taken(options),
+        sealing=sealed_as(options),
+        **{name: options.pop(name) for name in ("operator", "take_over")},
+    )
     output_format, as_input = str(options.pop("output")), options.pop("as_execution_input")
     start_options = {name: options.pop(name) for name in ("dry_run", "receipt_dir")}
     typed = {name: options.pop(name) for name in TOKENS}

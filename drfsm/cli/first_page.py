@@ -36,6 +36,8 @@ COMMANDS: "Mapping[str, tuple[str, str, str]]" = {
     "coverage": ("coverage", "coverage", "Say which rows, holds and recoveries were ever exercised, and when."),
     "exercise": ("exercise", "exercise", "Keep the record of an exercise: plan, notes, deficiencies, attestation."),
     "receipts": ("receipts", "receipts", "Check receipts against their schemas and their minimum fields, offline."),
+    "audit": ("audit", "audit", "Check again everything that bundles claim: holds, holds with remarks, or does not."),
+    "bundle": ("bundles", "bundle", "Seal, check, pack, push and prune the bundles of runs."),
     "health": ("health", "health", "Say whether what is published is fresh and correct: for people, cron and alarms."),
     "metrics": ("metrics", "metrics", "Print metrics of runs for Prometheus: ends, open runs, nobody can publish."),
     "dashboard": (

@@ -33,6 +33,7 @@ class Wanted(NamedTuple):
     procedures: frozenset[str] = frozenset()
     statuses: frozenset[str] = frozenset()
     since: datetime | None = None
+    before: datetime | None = None
 
     def row(self, row: Row) -> bool:
         """Whether a run is listed, by what is known of it."""
@@ -45,7 +46,9 @@ class Wanted(NamedTuple):
         """Whether a run is listed, by its procedure and when it began; ``""`` and None where that is not known."""
         if self.procedures and machine and machine not in self.procedures:
             return False
-        return self.since is None or began is None or began >= self.since
+        if began is None:
+            return True
+        return (self.since is None or began >= self.since) and (self.before is None or began < self.before)
 
 
 def _words(_context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> frozenset[str]:
@@ -56,8 +59,8 @@ def _words(_context: click.Context, parameter: click.Parameter, values: Sequence
     return words
 
 
-def _since(_context: click.Context, _parameter: click.Parameter, value: str) -> datetime | None:
-    """Return the time that --since names: a date, a time, or how long ago. Raises UsageFault."""
+def _since(_context: click.Context, parameter: click.Parameter, value: str) -> datetime | None:
+    """Return the time that the option names: a date, a time, or how long ago. Raises UsageFault."""
     if not value:
         return None
     number, unit = value[:-1], value[-1]
@@ -69,7 +72,8 @@ def _since(_context: click.Context, _parameter: click.Parameter, value: str) -> 
     at = moment(value) or moment(f"{value}T00:00:00Z")
     if at is None:
         raise UsageFault(
-            f"--since {value!r} is no time", hint="give 90m, 12h, 7d, 2w, 2026-11-28 or 2026-11-28T08:00:00Z"
+            f"{max(parameter.opts, key=len)} {value!r} is no time",
+            hint="give 90m, 12h, 7d, 2w, 2026-11-28 or 2026-11-28T08:00:00Z",
         )
     return at
 
@@ -83,13 +87,15 @@ def _since(_context: click.Context, _parameter: click.Parameter, value: str) -> 
               help=f"Only runs that are: {', '.join(STATUSES)}.")  # fmt: skip
 @click.option("--since", default="", callback=_since, metavar="TIME",
               help="Only runs that began since then: 12h, 7d, or 2026-11-28.")  # fmt: skip
+@click.option("--older-than", "before", default="", callback=_since, metavar="TIME",
+              help="Only runs that began before that: 90d, 52w, or 2026-01-01 (drfsm bundle prune).")  # fmt: skip
 @output_format
 def list_runs(
-    uri: str | None, procedures: frozenset[str], statuses: frozenset[str], since: datetime | None, output: str, *,
-    remote: bool,
+    uri: str | None, procedures: frozenset[str], statuses: frozenset[str], since: datetime | None,
+    before: datetime | None, output: str, *, remote: bool,
 ) -> None:  # fmt: skip
     """List the runs of this computer, newest first; or the mirrored runs below s3://<bucket>/<prefix>."""
-    wanted = Wanted(procedures, statuses, since)
+    wanted = Wanted(procedures, statuses, since, before)
     if uri is not None and remote:
         raise UsageFault("--remote and an address do not go together", hint="leave one of the two out")
     if uri is None and not remote:

@@ -45,5 +45,5 @@ def _run(bundle: str) -> tuple[MachineSpec, "Course"]:
     from drfsm.cli.replay import logged, readable
     from drfsm.evidence.course import course_of
 
-    raw, spec, _ = logged(bundle)
-    return spec, course_of(readable(raw), spec)
+    lines, spec, _ = logged(bundle)
+    return spec, course_of(list(readable(lines())), spec)

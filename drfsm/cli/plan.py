@@ -35,7 +35,7 @@ _CODES = {
 _MARK = re.compile(r"^ +\S ")  # which is never left alone on a line, however long the word is that follows
 _ONLY_AT_A_START = frozenset({
     "plan", "plan_of", "approvals", "ticket", "allow_older", "dry_run", "diagnostics_only", "as_execution_input",
-    "notify", "notify_after",
+    "notify", "notify_after", "sign_key", "retain",
     "output",
 })  # fmt: skip
 """Options of a procedure that a plan has no use for. ``output`` comes again, with the plan's own words."""

@@ -29,7 +29,7 @@ NEVER_PLANNED = frozenset({
     "operator", "take_over", "ticket", "allow_older",  # what a person answers for at the start
     # ... and what is the command's own:
     "plan", "plan_of", "approvals", "dry_run", "diagnostics_only", "as_execution_input", "notify",
-    "notify_after", "output", "out",
+    "notify_after", "sign_key", "retain", "output", "out",
 })  # fmt: skip
 """Options that no plan holds: a file that names one is refused."""
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")

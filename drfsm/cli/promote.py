@@ -30,6 +30,7 @@ from drfsm.cli.promote_inputs import (
 )
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say, say_json, say_lines
+from drfsm.cli.sealing_options import sealed_as, sealing
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import ExitCode, UsageFault
@@ -161,10 +162,15 @@ from drfsm.runs.mirrors import has_mirror
 @patience
 @of_a_run
 @notifying
+@sealing
 @output
 def promote(**options: Any) -> int:
     """Stop the primary, make DR's validated run canonical, and let DR publish. Never without a person's approval."""
-    invocation = at_terminal(notify=taken(options), **{name: options.pop(name) for name in ("operator", "take_over")})
+    invocation = at_terminal(
+        notify=taken(options),
+        sealing=sealed_as(options),
+        **{name: options.pop(name) for name in ("operator", "take_over")},
+    )
     output_format = str(options.pop("output"))
     start_options = {name: options.pop(name) for name in ("dry_run", "receipt_dir")}
     text = output_format == "text"

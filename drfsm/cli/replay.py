@@ -4,27 +4,32 @@ Adopts, executes and writes nothing.
 """
 
 import os
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from drfsm.adapters.file_journal import read_lines
+from drfsm.adapters.file_journal import each_line
 from drfsm.claims import LARGEST_BYTES
 from drfsm.cli.reading_options import bundle_or_mirror, output_format
 from drfsm.cli.say import say, say_json, say_lines
-from drfsm.errors import EvidenceFault, ExitCode, Unreadable, UsageFault
+from drfsm.errors import EvidenceFault, ExitCode, UsageFault
 from drfsm.evidence.narrative import tell
 from drfsm.evidence.wording import clock_remarks
 from drfsm.files import Directory
-from drfsm.journal import Record, read
+from drfsm.journal import Record, Scan
 from drfsm.runs import bundle, selection
 
 if TYPE_CHECKING:
     from drfsm.adapters.otlp import Collector
     from drfsm.spec import MachineSpec
+
+Lines = Callable[[], Iterable[bytes]]
+_FEW = 2000  # records that are kept while they are told
 
 
 @click.command()
@@ -69,36 +74,33 @@ def replay(
     Exits with 6 if the evidence does not hold, with 7 if the journal cannot be read at all. A journal alone does not
     show that its end was cut off; the head in a summary that was copied to another place does.
     """
-    from drfsm.adapters.ssh_signatures import can_check, checks_by
     from drfsm.evidence.audit import audit
-    from drfsm.runs import trust
-    from drfsm.runs.approvals import allowed_signers
+    from drfsm.runs import approvals, trust
 
     if under is not None:
         return _under(bundle_, under, output, verbose=verbose)
     collector = _collector() if otlp else None  # BEFORE the story: whoever asks for it in vain hears that first
-    raw, spec, beside = logged(bundle_)
-    records = readable(raw)
+    lines, spec, beside = logged(bundle_)
+    records = _records(lines)
     origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
-    judges, late = bound(spec.name)
-    own_signers = allowed_signers() if can_check() else ""
+    judges, late, pairs = bound(spec.name)
     verdict = audit(
-        raw, spec, judges=judges, late=late, expected_head=expect_head, expected_records=expect_records, origin=origin,
-        beside=beside, signatures=checks_by if can_check() else None, allowed_signers=own_signers,
-        plan=_plan_beside(bundle_),
+        lines(), spec, judges=judges, late=late, bound=pairs, origin=origin, beside=beside, plan=plan_beside(bundle_),
+        expected_head=expect_head, expected_records=expect_records, **approvals.checking(),
     )  # fmt: skip
     if output == "json":
         say_json(verdict.record)
     else:
-        if records and not quiet:
-            for line in tell(records, brief=not verbose):
+        if not quiet:
+            for line in tell(records(), brief=not verbose):
                 say(line)
-        say_lines(clock_remarks(records))
+        if any(finding.code == "time_runs_back" for finding in verdict.remarks):
+            say_lines(clock_remarks(records()))
         say_lines(verdict.lines())
     if collector is not None:
         from drfsm.evidence.traces import spans
 
-        finished = list(spans(records))
+        finished = list(spans(list(records())))
         collector.take(finished)
         say(f"{len(finished)} spans were sent to the collector of traces", err=True)
     if verdict.ok:
@@ -106,20 +108,13 @@ def replay(
     return int(ExitCode.DAMAGED if any(finding.rule == "chain" for finding in verdict.findings) else ExitCode.EVIDENCE)
 
 
-def _plan_beside(named: str | None) -> dict[str, Any] | None:
-    """Return the plan that a bundle holds, None where there is none; {} for one that can't be read."""
-    from drfsm.claims import object_of
-    from drfsm.runs.plan_files import IN_BUNDLE
-    from drfsm.runs.plan_files import LARGEST_BYTES as LARGEST_PLAN
+def plan_beside(named: str | None) -> dict[str, Any] | None:
+    """Return the plan that a bundle holds, None where there is none, and for a mirror."""
+    from drfsm.runs import plan_files
 
     if named is not None and named.startswith("s3://"):
         return None
-    with Directory.look(selection.find(named, to_read=True)) as directory:
-        text = directory.read(IN_BUNDLE, LARGEST_PLAN)
-    try:
-        return None if text is None else object_of(text, IN_BUNDLE, largest_bytes=LARGEST_PLAN)
-    except Unreadable:
-        return {}  # which no digest fits
+    return plan_files.in_bundle(selection.find(named, to_read=True))
 
 
 def _under(named: str | None, under: str, output: str, *, verbose: bool) -> int:
@@ -128,8 +123,8 @@ def _under(named: str | None, under: str, output: str, *, verbose: bool) -> int:
     from drfsm.dr.procedures import with_defaults
     from drfsm.evidence.counterfactual import counterfactual
 
-    raw, spec, _ = logged(named)
-    judged = counterfactual(readable(raw), spec, load_named(under), with_defaults(spec.name, {}))
+    lines, spec, _ = logged(named)
+    judged = counterfactual(list(readable(lines())), spec, load_named(under), with_defaults(spec.name, {}))
     if output == "json":
         say_json(judged.json)
     else:
@@ -149,42 +144,44 @@ def _collector() -> "Collector":
     return otlp.Collector(os.environ)
 
 
-def logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | None]:
-    """Return a journal's bytes, its declaration, and the head that the summary beside it names."""
+def logged(named: str | None) -> tuple[Lines, "MachineSpec", tuple[str, int] | None]:
+    """Return a journal's lines, its declaration, and the head that the summary beside it names."""
     from drfsm.spec import load_machine
 
     if named is None or not named.startswith("s3://"):
         place = selection.find(named, to_read=True)
-        raw = b"".join(read_lines(place))
-        bundle.check_not_emptied(place, readable(raw))
+        bundle.check_not_emptied(place, list(islice(readable(each_line(place)), 1)))
         spec = _declared(place)
-        return raw, spec, bundle.anchor(place, spec.name)
+        return partial(each_line, place), spec, bundle.anchor(place, spec.name)
     from drfsm.runs import mirrors
 
     mirror = mirrors.open_mirror(named, {})
     state = mirrors.state_of(mirror)
     text = mirrors.declaration_of(mirror, state)
-    return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml", recorded=True), None
+    return lambda: mirror.lines, load_machine(text, source=f"{state.machine}.yaml", recorded=True), None
 
 
-def bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
-    """Return the judges of a shipped machine, and how it settles late requests; nothing of another one."""
+def bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None, tuple[Any, ...]]:
+    """Return a shipped machine's judges, how it settles late requests, and what must agree; nothing of another one."""
     from drfsm.dr.procedures import MACHINES, binding
+    from drfsm.dr.procedures import bound as agreeing
 
     bound = binding(machine) if machine in MACHINES else None
-    return (bound.judges, bound.late) if bound else ({}, None)
+    return (bound.judges, bound.late, agreeing.pairs_of(machine)) if bound else ({}, None, ())
 
 
-@lru_cache(maxsize=1)  # the same journal is looked at twice
-def readable(raw: bytes) -> tuple[Record, ...]:
-    """Return the records up to the first line that is damaged."""
+def readable(lines: Iterable[bytes]) -> Iterator[Record]:
+    """Yield the records up to the first line that is damaged."""
     from drfsm.errors import JournalDamaged
 
-    lines = raw.splitlines(keepends=True)
-    try:
-        return read(raw).records
-    except JournalDamaged as damage:
-        return read(b"".join(lines[: damage.line - 1])).records
+    with suppress(JournalDamaged):
+        yield from Scan(lines)
+
+
+def _records(lines: Lines) -> Callable[[], Iterable[Record]]:
+    """Return what gives the records of a journal: kept in memory, if there are few; else read anew each time."""
+    first = tuple(islice(readable(lines()), _FEW + 1))
+    return (lambda: first) if len(first) <= _FEW else (lambda: readable(lines()))
 
 
 def _declared(place: Path) -> "MachineSpec":

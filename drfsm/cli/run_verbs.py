@@ -20,6 +20,7 @@ from drfsm.cli.options import address, check_run_id, operator, reason_in_words, 
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
+from drfsm.cli.sealing_options import sealed_as, sealing
 from drfsm.engine import Runner
 from drfsm.engine.runner import OUTCOMES
 from drfsm.errors import ExitCode, UsageFault
@@ -74,6 +75,7 @@ _WHO = (
         help="Trust this declaration.  [$DRFSM_TRUST_MACHINES]",
     ),
     notifying,
+    sealing,
     output,
 )
 _reason = click.option("--reason", required=True, callback=reason_in_words, help="Why. The journal records it.")
@@ -101,6 +103,7 @@ def on_a_run(command: Callable[..., Outcome | int]) -> Callable[..., int]:
             places=places,
             assurances=assurances,
             notify=taken(options),
+            sealing=sealed_as(options),
         )
         invocation = telling_differences(invocation)
         result = command(run, invocation, **options)

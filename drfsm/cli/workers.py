@@ -11,6 +11,7 @@ from drfsm.cli.options import Amount, address, operator, region, take_over
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.run_verbs import digests
 from drfsm.cli.say import say
+from drfsm.cli.sealing_options import sealed_as, sealing
 from drfsm.errors import ExitCode
 from drfsm.runs.notices import EVENTS, HELD
 from drfsm.runs.trust import Assurances, trusted_machines
@@ -55,6 +56,7 @@ from drfsm.runs.trust import Assurances, trusted_machines
 @operator
 @take_over
 @notifying
+@sealing
 def worker(*, queue_url: str, bucket: str, prefix: str, heartbeat: float, idle_exit: float, **options: Any) -> int:
     """Take rows of runs that an execution drives, one a task: guards, journal and lease are as ever.
 
@@ -72,6 +74,7 @@ def worker(*, queue_url: str, bucket: str, prefix: str, heartbeat: float, idle_e
     invocation = at_terminal(
         operator=options["operator"],
         take_over=options["take_over"],
+        sealing=sealed_as(options),
         notify=taken(options, EVENTS - {HELD}),  # of a question: once the execution asks it (runs/worker.py)
         kubeconfigs=kubeconfigs,
         places={name: options[name] for name in ("endpoint_url", "region", "terraform_dir")},

@@ -4,7 +4,8 @@
 it. It shows no confirmation token, reads records only, however badly those were written, and loads nothing heavy.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, pairwise
 from typing import Any
 
 from drfsm.claims import printable
@@ -79,16 +80,17 @@ def tell(records: Iterable[Record], *, brief: bool = False) -> Iterator[str]:
     ``brief``: an action and its commit make one paragraph; of the readings it has only new ones, of the guards only
     those that do not hold.
     """
-    paragraphs = _in_brief(list(records)) if brief else ((record, lines_of(record)) for record in records)
+    paragraphs = _in_brief(records) if brief else ((record, lines_of(record)) for record in records)
     for record, lines in paragraphs:
         first, *rest = lines
         yield f"{moment(record.at)} #{record.seq:<4} {first}"
         yield from (f"{'':27}{line}" for line in rest)
 
 
-def _in_brief(records: Sequence[Record]) -> Iterator[tuple[Record, list[str]]]:
+def _in_brief(records: Iterable[Record]) -> Iterator[tuple[Record, list[str]]]:
     known: dict[str, Any] = {}
-    for record, following in zip(records, [*records[1:], None][: len(records)], strict=True):
+    for record, following in pairwise(chain(records, [None])):
+        assert record is not None  # noqa: S101  only the last one is followed by nothing
         lines = lines_of(record)
         content = None if any(record.unreadable()) else record.content
         if not isinstance(content, Intent | Commit | Sampled | Forecast):

@@ -1,6 +1,6 @@
 """What happened: records, the bytes that chain them, and the fold that reads them back."""
 
-from drfsm.journal.chain import GENESIS, Chain, digest, encode, exact, lines, read
+from drfsm.journal.chain import GENESIS, Chain, Scan, digest, encode, exact, lines, read
 from drfsm.journal.record import KINDS, Record
 from drfsm.journal.replay import Actor, Cause, InFlight, OpenIntent, RunState, Undoable, findings_of, fold
 
@@ -14,6 +14,7 @@ __all__ = [
     "OpenIntent",
     "Record",
     "RunState",
+    "Scan",
     "Undoable",
     "digest",
     "encode",

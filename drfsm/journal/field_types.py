@@ -5,6 +5,7 @@ says (it may be narrower), and how the JSON value is read. A reader ignores an u
 may add one; the audit refuses it. Knows no kind of record; record_types.py has the table.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
 from typing import Any, TypeVar
@@ -24,17 +25,24 @@ def nothing(_value: Any, _path: str) -> Iterable[str]:
     return ()
 
 
+def whatever(_value: Any) -> bool:
+    """Allow any value: a type whose schema says no more than its check."""
+    return True
+
+
 @frozen
 class Type:
     """What a JSON value must be: how the reader checks it, how it is turned into a value, what the schema says.
 
     ``undeclared`` takes a value that fits and the path to it, and returns the undeclared keys in it, in words.
+    ``allows`` says of a value that fits whether the schema allows it too: which words, which form.
     """
 
     fits: Callable[[Any], bool]
     schema: Any
     parse: Callable[[Any], Any] = lambda value: value
     undeclared: Callable[[Any, str], Iterable[str]] = nothing
+    allows: Callable[[Any], bool] = whatever
 
 
 def _text(value: Any) -> bool:
@@ -55,19 +63,20 @@ def _object(value: Any) -> bool:
 
 def one_of(*words: str) -> Type:
     """Return the type of a text that is one of these words (by the schema; the audit says what a wrong one breaks)."""
-    return Type(_text, {"enum": list(words)})
+    return Type(_text, {"enum": list(words)}, allows=frozenset(words).__contains__)
 
 
 def only(word: str) -> Type:
     """Return the type of a text that can be but one word (by the schema)."""
-    return Type(_text, {"const": word})
+    return Type(_text, {"const": word}, allows=lambda value: value == word)
 
 
 def or_none(item: Type) -> Type:
     """Return the type of a value that may be null."""
     return Type(
-        lambda value: value is None or item.fits(value), {"type": [item.schema["type"], "null"]}, parse=item.parse
-    )
+        lambda value: value is None or item.fits(value), {"type": [item.schema["type"], "null"]}, parse=item.parse,
+        allows=item.allows if item.allows is whatever else lambda value: value is None or item.allows(value),
+    )  # fmt: skip
 
 
 def list_of(item: Type, **schema: Any) -> Type:
@@ -77,6 +86,7 @@ def list_of(item: Type, **schema: Any) -> Type:
         {"type": "array", "items": item.schema, **schema},
         parse=lambda value: tuple(map(item.parse, value)),
         undeclared=_within(item, lambda value: ((f"[{number}]", member) for number, member in enumerate(value))),
+        allows=_all_allowed(item, least=schema.get("minItems", 0)),
     )
 
 
@@ -87,7 +97,15 @@ def object_of(item: Type) -> Type:
         {"type": "object", "additionalProperties": item.schema},
         parse=lambda value: {name: item.parse(member) for name, member in value.items()},
         undeclared=_within(item, lambda value: ((f".{name}", member) for name, member in value.items())),
+        allows=whatever if item.allows is whatever else lambda value: all(map(item.allows, value.values())),
     )
+
+
+def _all_allowed(item: Type, least: int) -> Callable[[Any], bool]:
+    """Return ``allows`` of a list of at least so many values."""
+    if item.allows is whatever and not least:
+        return whatever
+    return lambda value: len(value) >= least and all(map(item.allows, value))
 
 
 def _within(item: Type, members: Callable[[Any], Iterable[tuple[str, Any]]]) -> Callable[[Any, str], Iterable[str]]:
@@ -113,6 +131,15 @@ def closed(**members: Type) -> Type:
         },
         parse=lambda value: {name: members[name].parse(member) for name, member in value.items() if name in members},
         undeclared=lambda value, path: _undeclared(members, value, path),
+        allows=lambda value: _members_allowed(members, value),
+    )
+
+
+def _members_allowed(members: Mapping[str, Type], value: Json) -> bool:
+    return all(
+        members[name].allows is whatever or members[name].allows(member)
+        for name, member in value.items()
+        if name in members
     )
 
 
@@ -140,21 +167,28 @@ def either(one_type: Type, other: Type) -> Type:
         {"anyOf": [one_type.schema, other.schema]},
         parse=lambda value: of(value).parse(value),
         undeclared=lambda value, path: of(value).undeclared(value, path),
+        allows=lambda value: of(value).allows(value),
     )
 
 
 TEXT = Type(_text, {"type": "string"})
 FLAG = Type(lambda value: isinstance(value, bool), {"type": "boolean"})
 COUNT = Type(_count, {"type": "integer", "minimum": 0})
-POSITIVE = Type(_count, {"type": "integer", "minimum": 1})
+POSITIVE = Type(_count, {"type": "integer", "minimum": 1}, allows=lambda value: value >= 1)
 NUMBER = Type(_number, {"type": "number"})
 OBJECT = Type(_object, {"type": "object"})
 ANYTHING = Type(lambda _value: True, schema=True)
 WORDS = list_of(TEXT)
-SHA256 = Type(_text, {"$ref": "#/$defs/sha256"})
-ROW_KEY = Type(_text, {"type": "string", "pattern": "^.+ --.+--> .+$"})
-NON_EMPTY = Type(_text, {"type": "string", "minLength": 1})
-OBJECT_OF_TEXT = Type(_object, {"type": "object", "additionalProperties": TEXT.schema})
+_DIGEST, _ROW = re.compile("[0-9a-f]{64}", re.ASCII), "^.+ --.+--> .+$"
+SHA256 = Type(_text, {"$ref": "#/$defs/sha256"}, allows=lambda value: bool(_DIGEST.fullmatch(value)))
+ROW_KEY = Type(
+    _text, {"type": "string", "pattern": _ROW}, allows=lambda value: bool(re.search(_ROW, value))
+)  # fmt: skip
+NON_EMPTY = Type(_text, {"type": "string", "minLength": 1}, allows=bool)
+OBJECT_OF_TEXT = Type(
+    _object, {"type": "object", "additionalProperties": TEXT.schema},
+    allows=lambda value: all(isinstance(member, str) for member in value.values()),
+)  # fmt: skip
 
 
 def name_of(kind: str) -> Type:
@@ -240,4 +274,5 @@ def one(declared: type[Any], definition: str) -> Type:
         {"$ref": f"#/$defs/{definition}"},
         parse=lambda value: parsed(declared, value),
         undeclared=lambda value, path: _undeclared(types_of(declared), value, path),
+        allows=lambda value: _members_allowed(types_of(declared), value),
     )

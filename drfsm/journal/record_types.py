@@ -17,6 +17,7 @@ wrote them may still have written nonsense, so nobody looks into a body before i
 
 # ruff: noqa: RUF009  `required` and `optional` are attrs' own `field`, with a type
 
+import marshal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -53,6 +54,7 @@ from drfsm.journal.field_types import (
     or_none,
     parsed,
     required,
+    whatever,
 )
 
 if TYPE_CHECKING:
@@ -160,6 +162,7 @@ FORECAST_CHECKS = list_of(
         {"allOf": [CHECK.schema, {"required": ["outcome"]}]},
         parse=CHECK.parse,
         undeclared=CHECK.undeclared,
+        allows=CHECK.allows,
     )
 )
 NEXT_ACTIONS = list_of(one(NextAction, "way"))
@@ -510,8 +513,102 @@ _TYPES = {
     kind: _OPTIONAL_ANYWHERE | {line.key: line.type for line in fields_of(declared)} for kind, declared in KINDS.items()
 }
 
+_NARROW = {
+    kind: tuple((key, type_) for key, type_ in types.items() if type_.allows is not whatever)
+    for kind, types in _TYPES.items()
+}
+"""Kind -> the fields of which the schema says more than the reader asks."""
+
+
+_FIELDS = {kind: {line.key: (line.name, line.type) for line in fields_of(declared)} for kind, declared in KINDS.items()}
+_REQUIRED = {kind: {line.key for line in fields_of(declared) if line.required} for kind, declared in KINDS.items()}
 
 # --- reading --------------------------------------------------------------------------------------------
+
+
+@frozen
+class Checked:
+    """A body that is in every way as its kind declares: its fields, parsed."""
+
+    values: Mapping[str, Any]
+
+
+def checked(kind: str, body: Json) -> Checked | None:
+    """Return a body's fields, parsed, if there is nothing to say of them; None: ``misfits`` and the others say what.
+
+    What it says of a list or an object is remembered by content: a run that waits for an hour says the same again and
+    again.
+    """
+    fields = _FIELDS.get(kind)
+    if fields is None or not _REQUIRED[kind] <= body.keys():
+        return None
+    values: dict[str, Any] = {}
+    for key, value in body.items():
+        line = fields.get(key)
+        if line is None:
+            return None
+        name, type_ = line
+        if isinstance(value, dict | list) and value:
+            parsed_ = _MEMO.judged(type_, value)
+            if parsed_ is None:
+                return None
+            values[name] = parsed_[0]
+        elif not type_.fits(value) or (type_.allows is not whatever and not type_.allows(value)):
+            return None
+        else:
+            values[name] = type_.parse(value)
+    return Checked(values)
+
+
+_SHALLOW = 90  # levels of one field: record.py allows a hundred for the whole
+
+
+class _Memo:
+    """What is known of values that were judged before: by type and content, as many as fit into a few megabytes."""
+
+    LARGEST_BYTES = 4 << 20
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, bytes], tuple[Any] | None] = {}
+        self._size = 0
+
+    def judged(self, type_: Type, value: Any) -> tuple[Any] | None:
+        """Return (the parsed value,), or None for one of which there is something to say."""
+        try:
+            content = marshal.dumps(value, 2)
+        except ValueError:  # too deep, or no JSON
+            return None
+        key = id(type_), content
+        if key not in self._known:
+            if self._size + len(content) > self.LARGEST_BYTES:
+                self._known.clear()
+                self._size = 0
+            self._size += len(content)
+            self._known[key] = self._judge(type_, value)
+        return self._known[key]
+
+    @staticmethod
+    def _judge(type_: Type, value: Any) -> tuple[Any] | None:
+        if not type_.fits(value) or not type_.allows(value) or any(True for _ in type_.undeclared(value, "")):
+            return None
+        return None if _is_deeper(value, _SHALLOW) else (type_.parse(value),)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    containers = [value]
+    for _ in range(levels):
+        containers = [
+            member
+            for container in containers
+            for member in (container.values() if isinstance(container, dict) else container)
+            if isinstance(member, dict | list)
+        ]
+        if not containers:
+            return False
+    return True
+
+
+_MEMO = _Memo()
 
 
 def misfits(kind: str, body: Json) -> Iterator[str]:
@@ -534,9 +631,21 @@ def undeclared(kind: str, body: Json) -> Iterator[str]:
             yield from type_.undeclared(body[key], key)
 
 
+def unallowed(kind: str, body: Json) -> Iterator[str]:
+    """Yield, in words, each field that fits and that the schema does not allow: another word, another form."""
+    for key, type_ in _NARROW.get(kind, ()):
+        if key in body and not type_.allows(body[key]):
+            yield f"{key} of a {kind} record is not as its schema says"
+
+
 def _types_in(kind: str, body: Json) -> Iterator[tuple[str, Type]]:
     """Yield each declared key of a body, with its type."""
     return ((key, type_) for key, type_ in _TYPES[kind].items() if key in body)
+
+
+def made(kind: str, known: Checked) -> Body:
+    """Return a body that was checked."""
+    return KINDS[kind](**known.values)
 
 
 def parse(kind: str, body: Json, faults: Sequence[str]) -> Body:

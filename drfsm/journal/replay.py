@@ -146,7 +146,7 @@ def findings_of(args: Json) -> tuple[str, ...]:
     return tuple(map(str, findings)) if isinstance(findings, list | tuple) else ()
 
 
-@frozen
+@frozen(slots=False)
 class RunState:
     """Where a run stands. ``status``: none | running | held | dry_run | complete | aborted | failed | refused."""
 
@@ -237,6 +237,24 @@ class RunState:
         return reading.value if reading else None
 
 
+def _changed(state: RunState, **fields: Any) -> RunState:
+    """Return a state with other fields: what attrs' ``evolve`` does, without asking every field of its own."""
+    changed = object.__new__(RunState)
+    changed.__dict__.update(state.__dict__)
+    changed.__dict__.update(fields)
+    return changed
+
+
+def fold_samples(
+    state: RunState, last: Record, count: int, facts: Mapping[str, Reading], known: Mapping[str, str]
+) -> RunState:
+    """Fold ``count`` samples at once, of which this is the last: they read ``facts`` last, with ``known`` values."""
+    return _changed(
+        state, last_at=last.at, length=state.length + count, facts={**state.facts, **facts},
+        known={**state.known, **known},
+    )  # fmt: skip
+
+
 def fold(records: Iterable[Record], start: RunState | None = None) -> RunState:
     """Fold records, in order, into a RunState (from ``start``, or from nothing).
 
@@ -248,7 +266,7 @@ def fold(records: Iterable[Record], start: RunState | None = None) -> RunState:
             content = record.content
         except ValueError as fault:
             raise damage(record.seq + 1, f"can't be understood: {fault}") from None
-        state = evolve(state, last_at=record.at, length=state.length + 1)
+        state = _changed(state, last_at=record.at, length=state.length + 1)
         state = _FOLDS[type(content)](state, record, content)
     return state
 
@@ -281,18 +299,18 @@ def covers(observation: Any, snapshot: Any) -> bool:
 
 def _freeze_words(state: RunState, words: Iterable[str], at: str) -> RunState:
     since = {word: state.frozen_since.get(word, at) for word in words}
-    return evolve(state, frozen=tuple(since), frozen_since=since)
+    return _changed(state, frozen=tuple(since), frozen_since=since)
 
 
 def _observe(state: RunState, facts: Mapping[str, Reading]) -> RunState:
     known = {name: reading.value for name, reading in facts.items() if reading.value is not None}
-    return evolve(state, facts={**state.facts, **facts}, known={**state.known, **known})
+    return _changed(state, facts={**state.facts, **facts}, known={**state.known, **known})
 
 
 def _acted(state: RunState, at: str, did: str, operator: Any, host: Any, proven: Any) -> RunState:
     """Note who did something. From here on the process at work is theirs, and rounds are counted anew."""
     actor = Actor(did, at, str(operator), str(host), _identity(proven))
-    return evolve(state, actors=(*state.actors, actor), returns={})
+    return _changed(state, actors=(*state.actors, actor), returns={})
 
 
 def _identity(proven: Any) -> Json:
@@ -306,7 +324,7 @@ def _learnt(state: RunState, result: Any) -> RunState:
     if not state.actors or not learnt:
         return state
     *earlier, actor = state.actors
-    return evolve(state, actors=(*earlier, evolve(actor, proven=keep_first(actor.proven, learnt))))
+    return _changed(state, actors=(*earlier, evolve(actor, proven=keep_first(actor.proven, learnt))))
 
 
 # --- one function a kind of record: (state, record, content) -> state --------------------------------------
@@ -335,7 +353,7 @@ def _started(state: RunState, record: Record, started: RunStarted) -> RunState:
 
 def _revoked(state: RunState, record: Record, revoked: StartRevoked) -> RunState:
     reason = f"another run, {revoked.revoked_by}, took its lease before it had a record"
-    return evolve(state, status="refused", run_id=revoked.run_id, ended_at=record.at, sealed=True, reason=reason)
+    return _changed(state, status="refused", run_id=revoked.run_id, ended_at=record.at, sealed=True, reason=reason)
 
 
 def _leased(state: RunState, _record: Record, lease: LeaseAcquired) -> RunState:
@@ -344,8 +362,8 @@ def _leased(state: RunState, _record: Record, lease: LeaseAcquired) -> RunState:
     holder, why = str(lease.taken_from.get("run_id", "")), lease.taken_from.get("why")
     took_over = (*state.took_over, holder) if why == "taken_over" and holder != state.run_id else state.took_over
     others = state.others_worked or (state.lease_released and lease.epoch > state.epoch + 1)
-    state = evolve(state, epoch=lease.epoch, lease_released=False, others_worked=others)
-    return evolve(state, predecessor=left, took_over=took_over)
+    state = _changed(state, epoch=lease.epoch, lease_released=False, others_worked=others)
+    return _changed(state, predecessor=left, took_over=took_over)
 
 
 def _resumed(state: RunState, record: Record, resumed: Resumed) -> RunState:
@@ -378,12 +396,12 @@ def _intended(state: RunState, record: Record, intent: Intent) -> RunState:
     if intent.undo:
         state = _push(state, Undoable(intent.row, intent.trigger, intent.undo, opened.before))
     if intent.point_of_no_return:
-        state = evolve(state, final_intents=state.final_intents | {intent.row})
-    state = evolve(state, unchanged=state.unchanged - {intent.row})
+        state = _changed(state, final_intents=state.final_intents | {intent.row})
+    state = _changed(state, unchanged=state.unchanged - {intent.row})
     if intent.kept:
         state = _keep(state, {**state.kept_by_row, intent.row: intent.kept})
     if not intent.undoes:  # what an undo finds before it is no snapshot to restore: the undo restores one
-        state = evolve(state, snapshots={**state.snapshots, intent.row: opened.before})
+        state = _changed(state, snapshots={**state.snapshots, intent.row: opened.before})
     touched = state.touched or intent.effect != "none"
     return evolve(_sent(state, intent), status="running", open=opened, touched=touched)
 
@@ -394,21 +412,21 @@ def _sent(state: RunState, intent: Intent) -> RunState:
     known = next((flight for flight in state.in_flight if flight.key == key), None)
     if known is None:
         begun = InFlight(intent.row, intent.trigger, frozenset(intent.before), intent.undo or "", intent.undoes)
-        return evolve(state, in_flight=(*state.in_flight, begun))
+        return _changed(state, in_flight=(*state.in_flight, begun))
     sent_again = evolve(known, attempts=known.attempts + 1, committed=False, not_excluded="")
     return _flights(_excluded(state, known), key, sent_again)
 
 
 def _excluded(state: RunState, flight: InFlight) -> RunState:
     """Take back that a request could not be shut out."""
-    return evolve(state, not_excluded=tuple(words for words in state.not_excluded if words != flight.not_excluded))
+    return _changed(state, not_excluded=tuple(words for words in state.not_excluded if words != flight.not_excluded))
 
 
 def _flights(state: RunState, key: tuple[str, str], flight: InFlight | None) -> RunState:
     """Replace the requests of a key; drop them for None, or where every attempt's end was seen."""
     kept = flight if flight is not None and flight.attempts > 0 else None
     changed = (kept if other.key == key else other for other in state.in_flight)
-    return evolve(state, in_flight=tuple(other for other in changed if other is not None))
+    return _changed(state, in_flight=tuple(other for other in changed if other is not None))
 
 
 def _answered(state: RunState, key: tuple[str, str], *, committed: bool, attempts: int = 1) -> RunState:
@@ -445,11 +463,11 @@ def _opened(state: RunState, record: Record, intent: Intent) -> OpenIntent:
 
 
 def _with_args(state: RunState, step: Transition) -> RunState:
-    return evolve(state, args={**state.args, step.trigger: step.args}) if step.args else state
+    return _changed(state, args={**state.args, step.trigger: step.args}) if step.args else state
 
 
 def _keep(state: RunState, kept_by_row: Mapping[str, str]) -> RunState:
-    return evolve(state, kept_by_row=kept_by_row, kept=tuple(dict.fromkeys(kept_by_row.values())))
+    return _changed(state, kept_by_row=kept_by_row, kept=tuple(dict.fromkeys(kept_by_row.values())))
 
 
 def _push(state: RunState, entry: Undoable) -> RunState:
@@ -459,10 +477,10 @@ def _push(state: RunState, entry: Undoable) -> RunState:
     """
     same = [other for other in state.undo if other.undo == entry.undo and other.before.keys() == entry.before.keys()]
     if not same:
-        return evolve(state, undo=(*state.undo, entry))
+        return _changed(state, undo=(*state.undo, entry))
     (first,) = same
     merged = evolve(first, before=keep_first(first.before, entry.before))
-    return evolve(state, undo=tuple(merged if other is first else other for other in state.undo))
+    return _changed(state, undo=tuple(merged if other is first else other for other in state.undo))
 
 
 def _failed(state: RunState, record: Record, failed: Failed) -> RunState:
@@ -470,7 +488,7 @@ def _failed(state: RunState, record: Record, failed: Failed) -> RunState:
     if failed.answered:
         state = _answered(state, (failed.row, state.open.undoes if state.open else ""), committed=False)
     count = {**state.attempts, failed.row: state.attempts.get(failed.row, 0) + 1}
-    state = evolve(state, attempts=count, stage=failed.trigger, reason=failed.error, findings=())
+    state = _changed(state, attempts=count, stage=failed.trigger, reason=failed.error, findings=())
     state = _observe(state, failed.facts)
     if failed.frozen is not None:
         state = _freeze_words(state, failed.frozen, record.at)
@@ -478,7 +496,7 @@ def _failed(state: RunState, record: Record, failed: Failed) -> RunState:
         return state
     kept_by_row = {row: reason for row, reason in state.kept_by_row.items() if row != state.open.row}
     before, undoes = state.open.before, state.open.undoes
-    state = _keep(evolve(state, open=state.open.superseded), kept_by_row)
+    state = _keep(_changed(state, open=state.open.superseded), kept_by_row)
     return state if undoes else _unchanged_row(state, failed.row, before, failed.facts)
 
 
@@ -491,7 +509,7 @@ def _unchanged_row(state: RunState, row: str, before: Json, facts: Mapping[str, 
     same = bool(before) and all(name in facts and facts[name].seen == seen for name, seen in before.items())
     if on_its_way or not same or is_older(state.version, "0.6.0"):
         return state
-    return evolve(state, unchanged=state.unchanged | {row})
+    return _changed(state, unchanged=state.unchanged | {row})
 
 
 def _resolved(state: RunState, record: Record, resolved: Resolved) -> RunState:
@@ -501,31 +519,31 @@ def _resolved(state: RunState, record: Record, resolved: Resolved) -> RunState:
     if state.open is None:
         return state
     done = resolved.outcome == "done"
-    return evolve(state, open=evolve(state.open, verdict="done") if done else state.open.superseded)
+    return _changed(state, open=evolve(state.open, verdict="done") if done else state.open.superseded)
 
 
 def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
     args = commit.args
     state = _freeze_words(_observe(state, commit.facts), commit.frozen, record.at)
-    state = evolve(state, others_worked=False)
+    state = _changed(state, others_worked=False)
     if commit.by == "operator" and commit.how != "resolved":
         state = _acted(
             state, record.at, commit.trigger, args.get("operator", ""), args.get("host", ""), args.get("proven")
         )
     if commit.result is not None:
-        state = _learnt(evolve(state, results={**state.results, commit.trigger: commit.result}), commit.result)
+        state = _learnt(_changed(state, results={**state.results, commit.trigger: commit.result}), commit.result)
     state = _foresaw(_with_args(state, commit), commit.foreseen)
     if commit.amends:
-        state = evolve(state, inputs={**state.inputs, **commit.amends})
+        state = _changed(state, inputs={**state.inputs, **commit.amends})
     if commit.by in ("failure", "operator") and commit.to != commit.source:
         cause = Cause(commit.by, str(args.get("reason", "")), str(args.get("stage", "")), findings_of(args))
-        state = evolve(state, causes=(*state.causes, cause))
+        state = _changed(state, causes=(*state.causes, cause))
     if commit.by == "failure":
-        state = evolve(state, returns={**state.returns, commit.row: state.returns.get(commit.row, 0) + 1})
+        state = _changed(state, returns={**state.returns, commit.row: state.returns.get(commit.row, 0) + 1})
     if _LOUD.match(commit.reason):
-        state = evolve(state, loud=tuple(dict.fromkeys((*state.loud, commit.reason))))
+        state = _changed(state, loud=tuple(dict.fromkeys((*state.loud, commit.reason))))
     state = _answered(state, (commit.row, commit.undoes), committed=True, attempts=int(commit.how != "resolved"))
-    state = _undone(state, commit) if commit.undoes else evolve(state, unchanged=state.unchanged - {commit.row})
+    state = _undone(state, commit) if commit.undoes else _changed(state, unchanged=state.unchanged - {commit.row})
     if commit.kept:
         state = _keep(state, {**state.kept_by_row, commit.row: commit.kept})
     return evolve(
@@ -544,7 +562,7 @@ def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
 
 def _foresaw(state: RunState, checks: Iterable[ForeseenCheck]) -> RunState:
     """Remember which guards of later rows did not hold."""
-    return evolve(state, foreseen=(*state.foreseen, *(check for check in checks if not check.holds)))
+    return _changed(state, foreseen=(*state.foreseen, *(check for check in checks if not check.holds)))
 
 
 def _left_open(intent: OpenIntent | None, commit: Commit) -> OpenIntent | None:
@@ -557,14 +575,14 @@ def _left_open(intent: OpenIntent | None, commit: Commit) -> OpenIntent | None:
 def _undone(state: RunState, commit: Commit) -> RunState:
     """Take an entry off the undo stack; where a person waived its undo, remember that it was kept."""
     entry = next((entry for entry in state.undo if entry.row == commit.undoes), None)
-    state = evolve(state, undo=tuple(other for other in state.undo if other is not entry))
+    state = _changed(state, undo=tuple(other for other in state.undo if other is not entry))
     if entry is None:
         return state
     if commit.by != "operator" or commit.how == "resolved":
-        return evolve(state, undone=(*state.undone, entry))
+        return _changed(state, undone=(*state.undone, entry))
     reason = commit.args.get("reason") or commit.reason
     kept = {**state.kept_by_row, entry.row: f"{entry.trigger} was not given back: {reason}"}
-    return _keep(evolve(state, waived=True), kept)
+    return _keep(_changed(state, waived=True), kept)
 
 
 def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:
@@ -574,12 +592,12 @@ def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:
     if settled.how == "landed_late":
         again = tuple(entry for entry in state.undone if flight is not None and flight.changed(entry))
         kept = tuple(entry for entry in state.undone if entry not in again)
-        return _answered(evolve(state, undo=(*state.undo, *again), undone=kept), key, committed=False)
+        return _answered(_changed(state, undo=(*state.undo, *again), undone=kept), key, committed=False)
     if not settled.done and settled.how != "waited":
         state = _keep(state, {row: reason for row, reason in state.kept_by_row.items() if row != settled.row})
     state = _excluded(state, flight) if flight is not None else state
     if settled.how not in ("touched", "answered", "gone", "waited"):
-        state = evolve(state, not_excluded=(*state.not_excluded, settled.reason))
+        state = _changed(state, not_excluded=(*state.not_excluded, settled.reason))
     if settled.how == "not_excluded" and flight is not None:  # it is tried again before its undo, and before the end
         return _flights(state, key, evolve(flight, not_excluded=settled.reason))
     state = _flights(state, key, None)
@@ -600,7 +618,7 @@ def _given_up(state: RunState, settled: Settled) -> RunState:
 
 def _predecessor_settled(state: RunState, _record: Record, settled: record_types.PredecessorSettled) -> RunState:
     told = () if settled.how == "touched" else (settled.reason,)
-    return evolve(state, predecessor=None, not_excluded=(*state.not_excluded, *told))
+    return _changed(state, predecessor=None, not_excluded=(*state.not_excluded, *told))
 
 
 def _held(state: RunState, record: Record, held: Held) -> RunState:
@@ -634,7 +652,7 @@ def _ended(state: RunState, record: Record, ended: Ended) -> RunState:
 
 
 def _sealed(state: RunState, _record: Record, _content: Any) -> RunState:
-    return evolve(state, sealed=True)
+    return _changed(state, sealed=True)
 
 
 _FOLDS: Mapping[type[record_types.Body], Callable[[RunState, Record, Any], RunState]] = {

@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from drfsm import claims
-from drfsm.adapters.ssh_signatures import SshSigner, allowed_signers_of, checks_by, signer_of
-from drfsm.engine import SystemClock
-from drfsm.engine.runner import who
+from drfsm.adapters.ssh_signatures import SshSigner, allowed_signers_of, can_check, checks_by, signer_of
 from drfsm.errors import NotApproved, Unreadable, UsageFault
 from drfsm.evidence.approvals import (
     SCHEMA_VERSION,
@@ -69,7 +67,7 @@ def statement(of: Subject, decision: str, *, by: str, ticket: str, reason: str) 
         **process_owner(),
         "ticket": ticket,
         "reason": reason,
-        "at": SystemClock().now(),
+        "at": _now(),
     }
 
 
@@ -152,6 +150,19 @@ def found(plan: Path, named: Sequence[str]) -> tuple[list[dict[str, Any]], list[
     return given, faults
 
 
+def _now() -> str:
+    from drfsm.engine import SystemClock
+
+    return SystemClock().now()
+
+
+def _who() -> str:
+    """Return the name of this user. Apart: an audit, which only checks signatures, loads no runner."""
+    from drfsm.engine.runner import who
+
+    return who()
+
+
 # --- using ----------------------------------------------------------------------------------------------
 
 
@@ -164,6 +175,11 @@ def allowed_signers() -> str:
         return given_file(path, "the allowed signers", LARGEST_SIGNERS_BYTES).decode()
     except UnicodeDecodeError:
         raise UsageFault(f"the allowed signers {path} are no UTF-8 text", hint="save the file as UTF-8") from None
+
+
+def checking() -> dict[str, Any]:
+    """Return with what an audit checks signatures: ``signatures`` and ``allowed_signers``. Raises UsageFault."""
+    return {"signatures": checks_by, "allowed_signers": allowed_signers()} if can_check() else {}
 
 
 def allowed_for(policy: Policy) -> str:
@@ -186,7 +202,7 @@ def time_of(inputs: Mapping[str, Any]) -> tuple[str, str]:
     store = mirrors.store_of(str(inputs["bucket"]), {name: str(inputs.get(name) or "") for name in _PLACES})
     store.stat(f"{str(inputs.get('prefix') or '').strip('/')}/drfsm/lease.json")
     now = store.now()
-    return (SystemClock().now(), "machine") if now is None else (now.isoformat(timespec="seconds"), "store")
+    return (_now(), "machine") if now is None else (now.isoformat(timespec="seconds"), "store")
 
 
 _PLACES = ("endpoint_url", "region")
@@ -201,7 +217,7 @@ def used(
     """
     allowed = allowed_for(policy)
     at, clock = time_of(inputs)
-    name = operator or who()
+    name = operator or _who()
     check = checks_by(allowed, at)
     start = start_signature(of, name, at, check) if policy.signed else {}
     person = Person(name, process_owner()["os_user"], Signed(start["signer"], start["key"]) if start else None)
@@ -220,9 +236,9 @@ def used(
 
 def asked_later(policy: Policy, run_id: str, operator: str) -> dict[str, Any]:
     """Return what a promote's first record holds of the approvals that it will wait for. Raises UsageFault."""
-    allowed, at = allowed_for(policy), SystemClock().now()
+    allowed, at = allowed_for(policy), _now()
     of = Subject("promote", run_id, "")
-    start = start_signature(of, operator or who(), at, checks_by(allowed, at)) if policy.signed else {}
+    start = start_signature(of, operator or _who(), at, checks_by(allowed, at)) if policy.signed else {}
     return {
         "policy": policy.json,
         "judged_at": at,

@@ -12,6 +12,7 @@ from attrs import field, frozen
 from drfsm.evidence.approvals import Policy
 from drfsm.journal import Record, RunState
 from drfsm.runs.notices import Notify
+from drfsm.runs.sealing_settings import Sealing
 from drfsm.runs.trust import Assurances
 
 
@@ -47,6 +48,7 @@ class Invocation:
     notify: Notify = field(factory=Notify)  # whom, and of what
     config: Mapping[str, Any] = field(factory=dict)  # {path, sha256} of the drfsm.toml that a start was given
     policies: Mapping[str, Policy] = field(factory=dict)  # procedure -> the approvals that a start of it needs
+    sealing: Sealing = field(factory=Sealing)  # with which key bundles are sealed
     listen: Callable[[Path], Listener] = lambda _place: Silent()  # makes a listener for one run's work, by its bundle
 
     @property

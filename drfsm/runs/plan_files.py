@@ -125,6 +125,16 @@ def load(path: str | Path, *, called: str = "--plan", procedure: str = "") -> di
     return plan
 
 
+def in_bundle(place: Path) -> dict[str, Any] | None:
+    """Return the plan that a bundle holds, None where there is none; {}, which no digest fits, for one that is none."""
+    with Directory.look(place) as directory:
+        text = directory.read(IN_BUNDLE, LARGEST_BYTES)
+    try:
+        return None if text is None else claims.object_of(text, IN_BUNDLE, largest_bytes=LARGEST_BYTES)
+    except Unreadable:
+        return {}
+
+
 def _check_shape(plan: Mapping[str, Any], called: str, shown: str) -> None:
     """Raise UsageFault, naming the first fault, for what does not fit the schema, or can't be a run's name."""
     from drfsm.evidence.receipts import check

@@ -34,6 +34,7 @@ from drfsm.runs.identity import identify, process_owner
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.mirrors import own_prefix
 from drfsm.runs.notices import NOBODY
+from drfsm.runs.seals import Home, seal_on_leaving
 from drfsm.runs.signals import stopping
 from drfsm.runs.summary_files import SummaryFiles
 from drfsm.runs.world import connect
@@ -301,6 +302,20 @@ class RunContext:
                 return operation(runner)
         finally:
             summary.leave()
+            self._seal()  # AFTER every derived file is written
+
+    def _seal(self) -> None:
+        """Seal the bundle of a run that is left held or ended. Raises nothing."""
+        from drfsm.adapters.aws import lasting_objects
+
+        state = self.state
+        if not (state.ended or state.status == "held"):
+            return
+        places = {name: str(self._inputs.get(name) or "") for name in ("endpoint_url", "region")}
+        sealing = evolve(self._invocation.sealing, places=self._invocation.sealing.places or places)
+        store = self._unfenced.store
+        home = Home(store.bucket, own_prefix(self._inputs), state.run_id) if self._journal.is_mirrored else None
+        seal_on_leaving(self._place, state, sealing, home, lambda: lasting_objects(store), self._tell)
 
     def _identify(self) -> None:
         """Ask the cloud and the clusters who the caller is: a record carries that beside the operator's name."""

@@ -30,6 +30,7 @@ from drfsm.runs.declared import declaration
 from drfsm.runs.fetching import fetch_into, find_or_fetch, with_assurances_of
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.run_context import Operation, Outcome, RunContext
+from drfsm.runs.seals import check_signs
 from drfsm.spec import load_machine
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def _new_run(
     spec = load_machine(text, source=f"{machine}.yaml")
     check_inputs(spec, inputs)
     check_keys()
+    check_signs(evolve(invocation.sealing, places=invocation.sealing.places or _places_of(inputs)))
     for name in ("kubeconfig_dr", "kubeconfig_primary"):
         if inputs.get(name):
             check_kubeconfig(f"--{name.replace('_', '-')}", Path(inputs[name]))
@@ -147,6 +149,10 @@ def _new_run(
     prepare(place)
     with FileJournal.create(place) as journal:
         yield RunContext(place, spec, text, journal, run_id, inputs, invocation, _verbs())
+
+
+def _places_of(inputs: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(inputs.get(name) or "") for name in ("endpoint_url", "region")}
 
 
 def check_keys() -> None:

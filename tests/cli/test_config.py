@@ -43,6 +43,7 @@ GOOD: Mapping[str, str] = {
     **{f"policies.{name}.expires": '"8h"' for name in ("failback", "drill")},
     "notifications.targets": '["arn:aws:sns:eu-west-1:111122223333:dr", "$DR_WEBHOOK"]',
     "notifications.after": '"20m"',
+    "evidence.sign_key": '"awskms:alias/seal"', "evidence.retain": '"7y"',
     "trust.machines": f'["{SHA}"]', "trust.allowed_signers": '"signers"',
 }  # fmt: skip
 BAD: Mapping[str, tuple[str, ...]] = {
@@ -64,6 +65,8 @@ BAD: Mapping[str, tuple[str, ...]] = {
     "policies.failback.signed": ('"yes"', "1"),
     "policies.failback.expires": ('"400d"', "0", '"never"'),
     "notifications.targets": ('"$A"', '["https://example.org/hook"]', '["slack://a/b/c"]', '["$a"]', "[1]"),
+    "evidence.sign_key": ('"seal.pem"', '""', "1"),
+    "evidence.retain": ('"7 years"', '"0d"', "7"),
     "trust.machines": (f'"{SHA}"', '["abc"]', "[1]", f'["{SHA.upper()}"]'),
 }
 
@@ -410,6 +413,8 @@ REST: Mapping[str, tuple[str, ...]] = {
     "backup restore": ("--backup-uri", "s3://results/jobs/backups/b"),
     "backup verify": ("--backup-uri", "s3://results/jobs/backups/b"),
     "endpoints declare": ("dr", "--reason", "x"),
+    "bundle prune": ("--older-than", "90d"),
+    "bundle pull": ("s3://results/jobs/drfsm/runs/r", "directory"),
     "kubeconfig": ("--instance-id", "i-0123456789abcdef0", "--file", "f"),
 }  # fmt: skip
 
@@ -455,6 +460,7 @@ def other_value(key: Key, place: Path) -> str:
     return {
         "bucket": "other", "prefix": "other", "region": "us-east-1", "endpoint_url": "http://127.0.0.1:7",
         "expect_account": "444455556666", "policies.soak": "now", "policies.two_people": "1",
+        "evidence.sign_key": "awskms:alias/other", "evidence.retain": "30d",
         "sites.primary.fence_role": "arn:aws:iam::111122223333:role/x",
         "sites.dr.fence_role": "arn:aws:iam::111122223333:role/y",
         "notifications.after": "120", "notifications.targets": "arn:aws:sns:eu-west-1:111122223333:other",

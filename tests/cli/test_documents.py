@@ -68,7 +68,10 @@ def test_a_table_has_a_line_a_row_or_a_line_a_field() -> None:
     assert all(harmless(line) and "\n" not in line for value in VALUES for line in as_table(value))
 
 
-MORE_FORMS: dict[tuple[str, ...], tuple[str, ...]] = {("doctor",): ("prometheus",)}
+MORE_FORMS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("doctor",): ("prometheus",),
+    ("audit",): ("sarif", "junit"),
+}
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

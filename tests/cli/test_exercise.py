@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ import yaml
 from drfsm.adapters.file_journal import LOG
 from drfsm.errors import EvidenceFault, ExitCode
 from drfsm.evidence.exercises import checked_record
+from drfsm.evidence.kit import verify_bundle
 from drfsm.runs import exercises
+from drfsm.runs.bundle_archive import files_of
 from tests.command import Drfsm
 from tests.recorded import BUNDLES
 
 NAME = "2026-q4-failback"
+KIT = Path(verify_bundle.__file__)
 PLAN: dict[str, Any] = {
     "exercise": NAME,
     "title": "Failback of the pipeline",
@@ -84,6 +89,25 @@ def test_an_exercise_from_its_plan_to_its_close(drfsm: Drfsm, tmp_path: Path, bu
     assert drfsm("receipts", "check", pinned).code == ExitCode.DONE
     assert drfsm("replay", "--quiet", bundle).code == ExitCode.DONE  # the run itself is untouched
     assert "passed" in drfsm("exercise", "show").out
+
+
+def test_a_seal_stays_good_when_an_exercise_is_pinned_beside_it(drfsm: Drfsm, tmp_path: Path, bundle: Path) -> None:
+    """What is added after a run's end is no part of its seal, and goes into its archive; whoever checks it says so."""
+    assert drfsm("bundle", "seal", bundle, "--no-checkpoint").code == ExitCode.DONE
+    begun(drfsm, tmp_path, bundle)
+    findings = drfsm("bundle", "verify", bundle, "-o", "json").json["findings"]
+    assert [finding["rule"] for finding in findings] == ["unsigned"]
+    assert "exercise/" not in drfsm("audit", bundle).out
+    assert "was added" not in by_the_kit(bundle)
+    assert f"exercise/{NAME}.log" in files_of(bundle)
+    (bundle / "added.json").write_text("{}", encoding="utf-8")
+    assert drfsm("bundle", "verify", bundle).code == ExitCode.EVIDENCE
+    assert "added.json is not in seals/0001.statement.json: it was added" in by_the_kit(bundle)
+
+
+def by_the_kit(bundle: Path) -> str:
+    """Return what the verifier in one file says of a bundle."""
+    return subprocess.run([sys.executable, KIT, bundle], check=False, capture_output=True, text=True).stdout
 
 
 def test_the_report_of_a_run_names_its_exercise_and_its_objective(drfsm: Drfsm, tmp_path: Path, bundle: Path) -> None:

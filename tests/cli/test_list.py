@@ -47,7 +47,7 @@ def home(tmp_path: Path) -> Path:
         (("--status", "held,damaged", "--procedure", "drill"), ["", "drill"]),
         (("--status", "complete"), []),
         (("--since", "2026-11-29"), ["", "drill", "failback", "promote"]),
-        (("--since", "2026-11-29T09:52:41Z"), ["", "drill"]),
+        (("--since", "2026-11-29T20:44:00Z"), ["", "drill"]),
         (("--since", "2026-11-30"), [""]),
         (("--since", "999999w"), ["", "drill", "failback", "promote"]),
     ],

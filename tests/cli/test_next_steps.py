@@ -13,7 +13,8 @@ from drfsm.errors import ExitCode, LeaseHeld, Unreachable
 
 RUNS = {
     "drill", "validate", "failback", "promote", "approve", "decline", "answer", "worker", "resume", "abort", "hold",
-    "skip", "request", "resolve", "status", "list", "replay", "watch",
+    "skip", "request", "resolve", "status", "list", "replay", "audit", "bundle",
+    "watch", "report",
 }  # fmt: skip
 RUN = "2026-11-28T08:02:45Z"
 NOWHERE = ("--endpoint-url", "http://127.0.0.1:9")

@@ -142,7 +142,7 @@ def test_explain_says_what_a_name_means(drfsm: Drfsm, name: str, words: list[str
 def test_explain_lists_every_name_and_explains_each(drfsm: Drfsm) -> None:
     """States, triggers, guards and facts of every machine, exit codes, codes; none is listed without a meaning."""
     listed = drfsm("explain", "-o", "json").json
-    kinds = {"state", "trigger", "guard", "fact", "exit code", "finding", "approval"}
+    kinds = {"state", "trigger", "guard", "fact", "exit code", "finding"}
     assert {entry["kind"] for entry in listed} == kinds
     for name in ("complete", "abort", "4"):
         entries = drfsm("explain", name, "-o", "json").json

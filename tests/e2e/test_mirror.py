@@ -1,5 +1,6 @@
 """The journal lies in S3 as well, byte for byte: a lost laptop strands nobody, and whatever disagrees is told."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -72,8 +73,11 @@ def test_from_an_empty_home_a_run_is_finished_by_its_mirror_alone(make_site: Mak
     assert lines(there) == mirrored(site)
     assert other.run("replay", site.run_id, "--quiet").code == ExitCode.DONE
     assert {each.name for each in there.iterdir() if not each.name.startswith(".")} == {
-        LOG, "failback.yaml", "failback.summary.json", "steps",
+        LOG, "failback.yaml", "failback.summary.json", "seals", "steps",
     }  # fmt: skip
+    sealed = other.run("bundle", "verify", site.run_id, "--mirror", "-o", "json")  # its checkpoint lies in the bucket
+    rules = {finding["rule"] for finding in json.loads(sealed.out)["findings"]}
+    assert (sealed.code, rules) == (ExitCode.DONE, {"unsigned", "checkpoint_unlocked"}), sealed
 
     told = site.run("resume", str(site.bundle))
     assert told.code == ExitCode.REFUSED, told  # it did not write the last of them, and is not told to trust them

@@ -134,7 +134,7 @@ def test_a_forged_run_has_a_page_that_says_so_first(tmp_path: Path) -> None:
     assert drfsm(["report", str(place), "--html", str(out)]) == ExitCode.EVIDENCE
     page = page_of(out)
     assert "Does not hold" in page.text
-    assert re.search(r"line \d+: .*\[guard\]", page.text)
+    assert re.search(r"line \d+: .*\[guard_not_held\]", page.text)
     (title,) = re.findall("<title>(.*?)</title>", out.read_text(encoding="utf-8").split("<style>")[0])
     assert title.startswith("DOES NOT HOLD")
 

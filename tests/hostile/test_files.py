@@ -507,6 +507,8 @@ ELSEWHERE = {
     "cli/report.py": "the page that `report --html` asks for",
     "cli/coverage.py": "the picture that `coverage --svg` asks for",
     "cli/machine_export.py": "the definition that `machine export --out` asks for",
+    "runs/bundle_store.py": "what `bundle prune` removes whole, once every byte of it is in the bucket",
+    "evidence/kit/verify_bundle.py": "what openssl is given, in the temporary directory",
     "testing/transcripts.py": "an author's transcripts, which a switch of pytest rewrites",
 }
 

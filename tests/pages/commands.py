@@ -20,7 +20,8 @@ PAGES = {
     "drill": "drill.md", "promote": "promote.md", "failback": "failback.md", "fence": "fences.md",
     "health": "health.md", "backup": "backups.md", "workload": "workload.md", "sandbox": "sandbox.md",
     "worker": "step-functions.md", "runs compare": "comparison.md", "machine": "authoring.md",
-    "machine check": "checker.md", "replay": "auditing.md", "completion": "shell.md", "status": "by-hand.md",
+    "machine check": "checker.md", "replay": "auditing.md", "audit": "audit-codes.md",
+    "completion": "shell.md", "status": "by-hand.md",
 }  # fmt: skip
 """Command -> the page that says more."""
 

@@ -35,7 +35,11 @@ def _observe(_world: Any, run: Run) -> dict[str, Any]:
     return {**seen, "in_words": ", ".join(wrong)} if wrong else seen
 
 
-def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | None:
+    """Judge by the tokens themselves. What was seen of other tokens than these is no observation of them."""
+    terms = terms_of(inputs)
+    if (seen["first"], seen["second"]) != (terms.confirm1 == FIRST, terms.confirm2 == second(terms.dr_run_id)):
+        return None
     return "right" if seen["first"] and seen["second"] else "wrong"
 
 

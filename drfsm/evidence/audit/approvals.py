@@ -1,7 +1,8 @@
 """Whether the approvals that a run recorded suffice, judged again by the rule of the start (evidence/approvals.py).
 
 Of a failback or a drill they stand in its first record: of the plan that it was started from, as of that moment. A
-promote's policy stands there, and its approvals in each ``approve`` that was committed. Signatures are checked by the
+promote's policy stands there, and its approvals in each ``approve`` that was committed (approve_row.py asks what any
+such row must hold, whatever its policy). Signatures are checked by the
 keys that the run recorded as trusted, as of the time when they were used. Pure: what checks them is handed in. Called
 by kinds.py, steps.py and verdict.py.
 """
@@ -25,7 +26,7 @@ from drfsm.evidence.approvals import (
     start_message,
     told,
 )
-from drfsm.evidence.audit.findings import Findings
+from drfsm.evidence.audit.findings import Finding, Findings
 from drfsm.evidence.audit.position import Position, Signatures
 from drfsm.evidence.signatures import APPROVAL as APPROVAL_NAMESPACE
 from drfsm.evidence.signatures import RECORD
@@ -33,7 +34,7 @@ from drfsm.journal import Record, RunState
 from drfsm.journal.approval_types import APPROVAL
 from drfsm.journal.record_types import Commit, RunStarted
 
-RULE = "approval"
+PLAN = "plan.json"  # in the bundle
 LATER = "promote"  # the machine whose plan is approved after the start, by its own row
 Json = Mapping[str, Any]
 
@@ -45,7 +46,7 @@ def started(here: Position, record: Record, started: RunStarted) -> None:
         return
     policy = policy_of(approval.get("policy"))
     if policy is None:
-        here.add(record, RULE, "the policy that it records can't be read")
+        here.add(record, "approval_policy_unreadable", "the policy that it records can't be read")
         return
     check = _check(here, approval)
     if started.machine != LATER:
@@ -63,10 +64,12 @@ def approved(here: Position, record: Record, done: Commit) -> None:
         return
     approval: Any = done.args.get("approval")
     if not APPROVAL.fits(approval):
-        here.add(record, RULE, f"approvals_missing: it records none; the policy asks for {policy.words}")
+        here.add(record, "approvals_missing", f"it records none; the policy asks for {policy.words}")
         return
     if approval.get("policy") != state.approval.get("policy"):
-        here.add(record, RULE, "it was judged by another policy than the run recorded at its start")
+        what = "it was judged by another policy than the run recorded at its start"
+        expected, found = state.approval.get("policy"), approval.get("policy")
+        here.add(record, "approval_policy_differs", what, expected=expected, found=found)
     check = _check(here, {**approval, "allowed_signers": state.approval.get("allowed_signers")})
     actor = next((actor for actor in state.actors if actor.did == "started"), None)
     proven = actor.proven if actor else {}
@@ -80,14 +83,19 @@ def of_plan(state: RunState, plan: Json | None, findings: Findings) -> None:
     if plan is None or state.status == "none":
         return
     own = sha256(message_of({name: value for name, value in plan.items() if name != "sha256"})).hexdigest()
+    recorded_policy, approved = state.approval.get("policy"), state.approval.get("plan_sha256")
     if own != plan.get("sha256"):
-        findings.add(None, RULE, "the plan in the bundle was changed: its digest does not fit its content")
+        what = "the plan in the bundle was changed: its digest does not fit its content"
+        findings.put(Finding(0, "plan_was_changed", what, own, plan.get("sha256"), PLAN))
     elif plan.get("run_id") != state.run_id:
-        findings.add(None, RULE, f"the plan in the bundle is of the run {plan.get('run_id')}")
-    elif state.machine != LATER and plan.get("policy") != (state.approval.get("policy")):
-        findings.add(0, RULE, "the plan in the bundle says another policy of approvals than the run recorded")
-    elif state.machine != LATER and state.approval and state.approval.get("plan_sha256") != own:
-        findings.add(0, RULE, f"what was approved is not the plan in the bundle ({own[:12]}…)")
+        what = f"the plan in the bundle is of the run {plan.get('run_id')}"
+        findings.put(Finding(0, "plan_of_other_run", what, state.run_id, plan.get("run_id"), PLAN))
+    elif state.machine != LATER and plan.get("policy") != recorded_policy:
+        what = "the plan in the bundle says another policy of approvals than the run recorded"
+        findings.add(0, "plan_of_other_policy", what, expected=plan.get("policy"), found=recorded_policy)
+    elif state.machine != LATER and state.approval and approved != own:
+        what = f"what was approved is not the plan in the bundle ({own[:12]}…)"
+        findings.add(0, "approved_plan_not_in_bundle", what, expected=own, found=approved)
 
 
 def by_own_signers(state: RunState, signatures: Signatures | None, allowed_signers: str, findings: Findings) -> None:
@@ -99,7 +107,8 @@ def by_own_signers(state: RunState, signatures: Signatures | None, allowed_signe
     for each in approval.get("given") or ():
         signed = signed_by(each, message_of(each.get("statement") or {}), APPROVAL_NAMESPACE, check)
         if signed is not None and not signed.signer:
-            findings.note(f"the approval of {told(each, signed)} is by a key that nobody trusts here")
+            what = f"the approval of {told(each, signed)} is by a key that nobody trusts here"
+            findings.add(None, "approval_key_not_trusted_here", what, found=signed.key)
 
 
 # --- pieces -------------------------------------------------------------------------------------------------------
@@ -108,7 +117,8 @@ def by_own_signers(state: RunState, signatures: Signatures | None, allowed_signe
 def _check(here: Position, approval: Json) -> Check | None:
     """Return what checks signatures as the run did; None, with a note, where this machine can't."""
     if here.signatures is None:
-        here.findings.note("the signatures of approvals were not checked here: they are taken as the run recorded them")
+        what = "the signatures of approvals were not checked here: they are taken as the run recorded them"
+        here.findings.add(None, "approval_signatures_not_checked", what)
         return None
     return here.signatures(str(approval.get("allowed_signers") or ""), str(approval.get("judged_at") or ""))
 
@@ -117,7 +127,9 @@ def _starter(here: Position, record: Record, started: RunStarted, check: Check |
     person = _person(started.run_id, started.machine, started.operator, started.proven, started.approval, check)
     said = started.approval.get("starter") or {}
     if said and (person.signed is None or person.signed.key != said.get("key")):
-        here.add(record, RULE, "the signature of the start does not fit, or is by another key than it says")
+        what = "the signature of the start does not fit, or is by another key than it says"
+        found = person.signed.key if person.signed else None
+        here.add(record, "start_signature_wrong", what, expected=said.get("key"), found=found)
     return person
 
 
@@ -136,9 +148,9 @@ def _judged(
     given = approval.get("given") or ()
     judgement = judge(policy, given, of=of, starter=starter, at=str(approval.get("judged_at") or ""), check=check)
     for fault in judgement.faults:
-        here.add(record, RULE, fault.words)
+        here.add(record, fault.code, fault.what)
     for what in _other_signers(given, judgement.counted):
-        here.add(record, RULE, what)
+        here.add(record, "approval_of_other_signer", what)
 
 
 def _other_signers(given: Any, counted: Any) -> Iterator[str]:
@@ -159,6 +171,6 @@ def _timed(here: Position, record: Record, approval: Json) -> None:
         return
     what = f"its approvals were judged at {approval.get('judged_at')}, and the record is of {record.at}"
     if approval.get("clock") == "store":
-        here.findings.note(f"{what}: the clock of the computer and that of the store differ")
+        here.add(record, "approval_clocks_differ", f"{what}: the clock of the computer and that of the store differ")
     else:
-        here.add(record, RULE, what)
+        here.add(record, "approvals_judged_at_other_time", what, expected=record.at, found=approval.get("judged_at"))

@@ -17,15 +17,22 @@ def forecast(here: Position, record: Record, foreseen: Forecast) -> None:
     if row is None:
         return
     if not here.state.dry_run:
-        here.add(record, "dry_run", "a forecast stands in a run that is no dry run")
+        here.add(record, "forecast_in_a_run", "a forecast stands in a run that is no dry run")
     if here.refused_by_world:
-        here.add(record, "dry_run", f"the dry run continues with {row.trigger} after it was refused")
+        here.add(record, "dry_run_goes_on_refused", f"the dry run continues with {row.trigger} after it was refused")
     where = here.forecast_state or here.spec.initial
     if row.source != where or row.by is not By.RUNNER or row.foreach:
-        here.add(record, "legality", f"the dry run forecasts {row.trigger} from {row.source}, but stood in {where}")
+        what = f"the dry run forecasts {row.trigger} from {row.source}, but stood in {where}"
+        here.add(record, "forecast_out_of_order", what, expected=where, found=row.source)
     recorded = (foreseen.trigger, foreseen.source, foreseen.to, dict(foreseen.sets))
     if recorded != (row.trigger, row.source, row.to, dict(row.sets)):
-        here.add(record, "row", f"{row.trigger} is recorded other than declared")
+        here.add(
+            record,
+            "row_other_than_declared",
+            f"{row.trigger} is recorded other than declared",
+            expected=[row.trigger, row.source, row.to, dict(row.sets)],
+            found=list(recorded),
+        )
     _guards(here, record, foreseen, row)
     here.skipped |= set(row.sets)
     if not is_older(here.state.version, "0.6.0"):  # before, what was not there yet was judged, too
@@ -43,7 +50,13 @@ def _guards(here: Position, record: Record, foreseen: Forecast, row: Row) -> Non
         unless = here.spec.guards[check.guard].unless if check.guard in here.spec.guards else {}
         held = None if blind & {check.fact, *unless} else check.value in check.needed
         if check.outcome not in _HOLDS or _HOLDS[check.outcome] is not held:
-            here.add(record, "guard", f"{row.trigger}: {check.guard} is recorded as {check.outcome}, but is not")
+            here.add(
+                record,
+                "guard_outcome_wrong",
+                f"{row.trigger}: {check.guard} is recorded as {check.outcome}, but is not",
+                expected={True: "passed", False: "failed", None: "not_evaluated"}[held],
+                found=check.outcome,
+            )
         here.observations.check(record.seq, check)
     here.observations.foreseen(record.seq, row, foreseen.foreseen, foreseen.facts, blind)
     failed = [check for check in foreseen.guards if check.outcome == "failed" and row.wait is None]
@@ -64,13 +77,17 @@ def ended(here: Position, record: Record, end: Ended) -> None:
     """Check that a dry run ends as dry_run or refused, where it began, and names everything that it found."""
     status = "refused" if here.refused else "dry_run"
     if end.status != status:
-        here.add(record, "dry_run", f"with its findings this dry run ends {status}, not {end.status}")
+        what = f"with its findings this dry run ends {status}, not {end.status}"
+        here.add(record, "dry_run_end_wrong", what, expected=status, found=end.status)
     if end.state != here.spec.initial:
-        here.add(record, "dry_run", f"a dry run stays in {here.spec.initial}, this one ends in {end.state}")
+        what = f"a dry run stays in {here.spec.initial}, this one ends in {end.state}"
+        here.add(record, "dry_run_end_wrong", what, expected=here.spec.initial, found=end.state)
     due = {here.failed_checks, len(stopping(here.state.forecasts))}  # until 0.3.0 a common cause stood at each
     if len(end.findings) not in due:
-        here.add(record, "dry_run", f"it names {len(end.findings)} findings of {max(due)}")
+        what = f"it names {len(end.findings)} findings of {max(due)}"
+        here.add(record, "dry_run_end_wrong", what, expected=max(due), found=len(end.findings))
     where = here.forecast_state or here.spec.initial
     onward = [row for row in here.spec.rows_from(where, here.state.inputs, By.RUNNER) if not row.foreach]
     if onward and not here.refused:
-        here.add(record, "dry_run", f"the dry run ends before {onward[0].trigger} was forecast")
+        what = f"the dry run ends before {onward[0].trigger} was forecast"
+        here.add(record, "dry_run_ends_early", what, expected=onward[0].trigger)

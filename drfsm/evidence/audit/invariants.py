@@ -22,7 +22,7 @@ class Invariants:
         self._spec, self._findings = spec, findings
         moved = {name for rule in spec.environment for name in rule.sets}
         self._steady = set(spec.facts) - spec.depending_on(moved)
-        self._current: dict[str, str | None] = {}
+        self.current: dict[str, str | None] = {}  # replaced, never changed in place
         self._broken: set[str] = set()
         self._rules = spec.never
 
@@ -37,25 +37,30 @@ class Invariants:
 
     def read(self, facts: Mapping[str, Reading]) -> None:
         """Take in what a record read."""
-        kept = {name: value for name, value in self._current.items() if name in self._steady}
-        self._current = kept | {name: reading.value for name, reading in facts.items()}
+        kept = {name: value for name, value in self.current.items() if name in self._steady}
+        self.current = kept | {name: reading.value for name, reading in facts.items()}
 
     def changed(self, names: Iterable[str], *, but: Iterable[str] = ()) -> None:
         """Forget what an action changed or may have changed, except what was read again afterwards."""
-        for name in self._spec.depending_on(set(names)) - set(but):
-            self._current.pop(name, None)
+        forgotten = self._spec.depending_on(set(names)) - set(but)
+        self.current = {name: value for name, value in self.current.items() if name not in forgotten}
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a rule is broken now."""
+        return bool(self._broken)
 
     def forget(self) -> None:
         """Forget everything: time has passed unseen."""
-        self._current = {}
+        self.current = {}
 
     def hold(self, seq: int, state: str) -> None:
         """Find the rules that are broken now; one that stays broken is said once."""
         broken = {
             rule.name: rule.reason
             for rule in self._rules
-            if (not rule.states or state in rule.states) and holds(rule.when, self._current)
+            if (not rule.states or state in rule.states) and holds(rule.when, self.current)
         }
         for name in broken.keys() - self._broken:
-            self._findings.add(seq, "never", f"{name} in {state}: {broken[name]}")
+            self._findings.add(seq, "never_rule_broken", f"{name} in {state}: {broken[name]}")
         self._broken = set(broken)

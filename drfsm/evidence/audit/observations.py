@@ -53,15 +53,23 @@ class Observations:
             if check.holds is not True or check.value not in check.needed:
                 self._findings.add(
                     seq,
-                    "guard",
+                    "guard_not_held",
                     f"{row.trigger} went on though {check.guard} does not hold: {check.fact} is "
                     f"{check.value}, needed {'|'.join(check.needed)}",
+                    expected=list(check.needed),
+                    found=check.value,
                 )
             self._recorded(seq, check, step.facts)
         self.foreseen(seq, row, step.foreseen, step.facts)
         for later in step.foreseen:
             if later.refuses:
-                self._findings.add(seq, "foreseen", f"{row.trigger} went on though {later.words}")
+                self._findings.add(
+                    seq,
+                    "foreseen_refusal_passed",
+                    f"{row.trigger} went on though {later.words}",
+                    expected=list(later.needed),
+                    found=later.value,
+                )
 
     def foreseen(
         self,
@@ -84,7 +92,9 @@ class Observations:
             fact, value = check.fact, check.value
             level, waits, holds = each.level(fact, value).value, each.waits(fact, value), value in check.needed
             if recorded != (each.row.trigger, level, each.guard.mend, waits, holds):
-                self._findings.add(seq, "foreseen", f"{row.trigger}: {check.guard} is foreseen other than declared")
+                self._findings.add(
+                    seq, "foreseen_other_than_declared", f"{row.trigger}: {check.guard} is foreseen other than declared"
+                )
 
     def _recorded(self, seq: int, check: Check, facts: Mapping[str, Reading]) -> None:
         """Judge again what a guard saw, and hold it against the record's own facts."""
@@ -92,20 +102,42 @@ class Observations:
         reading = facts.get(check.fact)
         recorded = (reading.value, reading.seen) if reading else (None, None)
         if check.value != "unknown" and recorded != (check.value, check.seen):
-            self._findings.add(seq, "guard", f"{check.guard} and the record's facts disagree about {check.fact}")
+            self._findings.add(
+                seq,
+                "guard_and_facts_disagree",
+                f"{check.guard} and the record's facts disagree about {check.fact}",
+                expected=list(recorded),
+                found=[check.value, check.seen],
+            )
 
     def same_guards(self, seq: int, row: Row, checks: Sequence[Check], declared: Declared) -> None:
         """Find guards that are declared and not on record, on record and not declared, or other than declared."""
         recorded = {(check.guard, check.fact): check for check in checks}
         for guard, fact in declared.keys() - recorded.keys():
-            self._findings.add(seq, "guard", f"{row.trigger}: the guard {guard} over {fact} is not on record")
+            self._findings.add(
+                seq,
+                "guard_missing",
+                f"{row.trigger}: the guard {guard} over {fact} is not on record",
+                expected=f"{guard} over {fact}",
+            )
         for guard, fact in recorded.keys() - declared.keys():
-            self._findings.add(seq, "guard", f"{row.trigger}: {guard} over {fact} is no guard of it here")
+            self._findings.add(
+                seq,
+                "guard_undeclared",
+                f"{row.trigger}: {guard} over {fact} is no guard of it here",
+                found=f"{guard} over {fact}",
+            )
         for key in recorded.keys() & declared.keys():
             if (list(recorded[key].needed), recorded[key].reason) != declared[key]:
-                self._findings.add(seq, "guard", f"{row.trigger}: the guard {key[0]} is recorded other than declared")
+                self._findings.add(
+                    seq,
+                    "guard_other_than_declared",
+                    f"{row.trigger}: the guard {key[0]} is recorded other than declared",
+                    expected=list(declared[key]),
+                    found=[list(recorded[key].needed), recorded[key].reason],
+                )
         if len(recorded) != len(checks):
-            self._findings.add(seq, "guard", f"{row.trigger}: a guard is on record twice")
+            self._findings.add(seq, "guard_twice", f"{row.trigger}: a guard is on record twice")
 
     def check(self, seq: int, check: Check) -> None:
         """Judge again what a guard saw."""
@@ -115,14 +147,20 @@ class Observations:
 
     def _reading(self, seq: int, name: str, value: str | None, seen: Any) -> None:
         if name not in self._spec.facts:
-            self._findings.add(seq, "fact", f"the declaration has no fact {name}")
+            self._findings.add(seq, "fact_undeclared", f"the declaration has no fact {name}", found=name)
             return
         values = self._spec.facts[name].values
         if self._spec.facts[name].hidden:
-            self._findings.add(seq, "fact", f"{name} is hidden: nobody can have read it")
+            self._findings.add(seq, "fact_is_hidden", f"{name} is hidden: nobody can have read it", found=name)
             return
         if value is not None and value not in values:
-            self._findings.add(seq, "fact", f"{name} is {value!r}, which is none of its values {', '.join(values)}")
+            self._findings.add(
+                seq,
+                "fact_value_undeclared",
+                f"{name} is {value!r}, which is none of its values {', '.join(values)}",
+                expected=list(values),
+                found=value,
+            )
         if value is None and seen is None:
             return  # nothing was seen, so there is nothing to judge
         judge = self._judges.get(name)
@@ -135,20 +173,30 @@ class Observations:
         except Exception as fault:  # noqa: BLE001  the record is not ours: any failure on it is what we look for
             if value is None:
                 return  # it was recorded as unknown, and it is
-            self._findings.add(seq, "judge", f"{name}: what was seen can't be judged ({type(fault).__name__}: {fault})")
+            self._findings.add(
+                seq,
+                "observation_unreadable",
+                f"{name}: what was seen can't be judged ({type(fault).__name__}: {fault})",
+                expected=value,
+                found=f"{type(fault).__name__}: {fault}",
+            )
             return
         if again != value and not (value is None and again not in values):
             self._findings.add(
                 seq,
-                "judge",
+                "judged_otherwise",
                 f"{name} is recorded as {value or 'unknown'}, but what was seen says {again or 'unknown'}",
+                expected=again or "unknown",
+                found=value or "unknown",
             )
 
     def note_missing_judges(self) -> None:
         """Note what could not be judged again for want of a judge."""
         if self._without_judge:
             count = sum(self._without_judge.values())
-            self._findings.note(
+            self._findings.add(
+                None,
+                "not_judged_again",
                 f"{count} observations of {', '.join(self._without_judge)} were not judged again: "
-                "no judge for them was handed in"
+                "no judge for them was handed in",
             )

@@ -10,21 +10,22 @@ the binding settles what may land late.
 Raises nothing for a bad log: that is a finding. Called by the CLI and by library users.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 from attrs import frozen
 
 from drfsm.claims import printable
 from drfsm.errors import JournalDamaged
 from drfsm.evidence.audit import approvals
+from drfsm.evidence.audit.bound import Pair
 from drfsm.evidence.audit.findings import Finding, Findings
-from drfsm.evidence.audit.kinds import walk
+from drfsm.evidence.audit.kinds import Walk
 from drfsm.evidence.audit.observations import Judges
 from drfsm.evidence.audit.position import Signatures
-from drfsm.journal import GENESIS, Record, RunState, digest
-from drfsm.journal import read as read_journal
+from drfsm.journal import GENESIS, Record, RunState, Scan
+from drfsm.journal.chain import LARGEST_LINE_BYTES
 from drfsm.journal.settling import Settlings
 from drfsm.spec.model import MachineSpec
 
@@ -33,14 +34,16 @@ from drfsm.spec.model import MachineSpec
 class Verdict:
     """What an audit says of one log."""
 
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
+    findings: tuple[Finding, ...]  # what does not hold
+    remarks: tuple[Finding, ...]  # what breaks no rule, and should be known
+    notes: tuple[str, ...]  # the same in words
     state: RunState
     records: int
     head: str
     rejudged: int
     machine: str
     machine_sha256: str
+    finals: tuple[str, ...]
     expected: bool  # whether a copied summary's head was held against it
     origin: str | None = None  # whose declaration it is; "": nobody's that the caller knows; None: not asked
 
@@ -100,11 +103,12 @@ class Verdict:
 
 
 def audit(
-    raw: bytes,
+    raw: bytes | BinaryIO | Iterable[bytes],
     spec: MachineSpec,
     *,
     judges: Judges,
     late: Settlings | None = None,
+    bound: Sequence[Pair] = (),
     expected_head: str | None = None,
     expected_records: int | None = None,
     beside: tuple[str, int] | None = None,
@@ -112,88 +116,158 @@ def audit(
     signatures: Signatures | None = None,
     allowed_signers: str = "",
     plan: Mapping[str, Any] | None = None,
+    follow: Callable[[Record], None] | None = None,
 ) -> Verdict:
-    """Audit a log's bytes. ``judges``: fact -> (what was seen, the run's inputs) -> value or None.
+    """Audit a log: its bytes, a stream of them, or its lines; no more than a line of it is kept.
+
+    ``judges``: fact -> (what was seen, the run's inputs) -> value or None.
 
     ``late``: action -> how a late request of it is settled, as a binding has it; without it only what the declaration
     says of that is demanded.
+    ``bound``: what must say the same in the records of such a run (bound.py); nothing is asked without it.
     ``origin`` says whose declaration ``spec`` is (``shipped with drfsm 0.1.0``); "" is nobody's that the caller knows,
     and a finding: what an unknown declaration allows may be anything. None where the caller makes no such claim.
     ``expected_head`` and ``expected_records`` are the ``journal`` of a summary that was copied off the machine.
     ``signatures`` checks the signatures of approvals by the keys that the run recorded; without it they are not
     checked, which is noted. ``allowed_signers`` is the text of the keys that whoever audits trusts: an approval by
     another one is noted. ``plan`` is the plan in the bundle, from which the run was started.
+    ``follow`` is called with each record, for whoever asks more of a log and reads it only once.
     ``beside`` is that (head, records) of the summary in the same bundle: it proves nothing, and it can contradict.
     """
     findings = Findings()
-    records, heads = _read(raw, findings)
-    _expect(heads, expected_head, expected_records, findings)
-    _contradicted(heads, beside, findings)
+    heads = _Heads(expected_head, expected_records, beside)
     if origin == "":
-        findings.add(None, "declaration", f"drfsm ships no declaration {spec.sha256}, and nobody trusts it here")
-    state = walk(records, spec, judges, findings, heads, late, signatures)
+        findings.add(
+            None,
+            "declaration_unknown",
+            f"drfsm ships no declaration {spec.sha256}, and nobody trusts it here",
+            found=spec.sha256,
+        )
+    walk = Walk(spec, judges, findings, late, bound, signatures)
+    _read(raw, walk, heads, findings, follow)
+    heads.judge(findings)
+    state = walk.end()
     approvals.of_plan(state, plan, findings)
     approvals.by_own_signers(state, signatures, allowed_signers, findings)
     return Verdict(
-        findings=tuple(findings),
+        findings=findings.errors,
+        remarks=findings.remarks,
         notes=tuple(findings.notes),
         state=state,
-        records=len(records),
-        head=heads[-1] if heads else GENESIS,
+        records=heads.count,
+        head=heads.last,
         rejudged=findings.rejudged,
         machine=spec.name,
         machine_sha256=spec.sha256,
+        finals=tuple(spec.finals),
         expected=expected_head is not None,
         origin=origin,
     )
 
 
-def _read(raw: bytes, findings: Findings) -> tuple[tuple[Record, ...], list[str]]:
-    """Return the records as far as the chain holds, and the hash of each of their lines."""
-    lines = list(BytesIO(raw))
+def _read(
+    raw: bytes | BinaryIO | Iterable[bytes],
+    walk: Walk,
+    heads: "_Heads",
+    findings: Findings,
+    follow: Callable[[Record], None] | None,
+) -> None:
+    """Let every record be judged, as far as the chain holds; keep none of them."""
+    lines = _Counted(raw)
+    scan = Scan(lines)
     try:
-        chain = read_journal(lines)
+        for record in scan:
+            heads.add(scan.head)
+            walk.take(record, scan.head)
+            if follow is not None:
+                follow(record)
     except JournalDamaged as damage:
-        findings.add(damage.line - 1, "chain", damage.what)
-        if rest := len(lines) - damage.line:
-            findings.note(
-                f"the lines after line {damage.line} ({rest}) were not judged: the chain is broken before them"
+        findings.add(damage.line - 1, "chain_broken", damage.what)
+        if rest := lines.rest() - damage.line:
+            findings.add(
+                damage.line - 1,
+                "lines_not_judged",
+                f"the lines after line {damage.line} ({rest}) were not judged: the chain is broken before them",
             )
-        chain = read_journal(lines[: damage.line - 1])
-    if chain.torn:
-        findings.note(
-            f"the last line is torn ({len(chain.torn)} bytes without a newline): its writer died in the middle"
-        )
-    if not chain.records and not any(findings):
-        findings.add(None, "order", "the log holds no record")
-    return chain.records, [digest(line) for line in lines[: len(chain.records)]]
+    else:
+        if scan.torn:
+            findings.add(
+                heads.count,
+                "last_line_torn",
+                f"the last line is torn ({len(scan.torn)} bytes without a newline): its writer died in the middle",
+            )
+        if not heads.count:
+            findings.add(None, "no_records", "the log holds no record")
 
 
-def _contradicted(heads: list[str], beside: tuple[str, int] | None, findings: Findings) -> None:
-    """Hold the log against the summary beside it. A log that has grown since is as it must be."""
-    if beside is None:
-        return
-    head, count = beside
-    if len(heads) < count:
-        findings.add(None, "truncated", f"the summary beside the log knows {count} records, the log holds {len(heads)}")
-    elif heads[count - 1] != head:
-        findings.add(
-            None, "rewritten", f"the summary beside the log knows another record {count - 1} (its head is {head})"
-        )
+class _Counted:
+    """The lines of a log, counted; of one that is too long no more is read than it takes to see that."""
+
+    def __init__(self, raw: bytes | BinaryIO | Iterable[bytes]) -> None:
+        file = BytesIO(raw) if isinstance(raw, bytes) else raw
+        readline = getattr(file, "readline", None)
+        self._lines = iter(lambda: readline(LARGEST_LINE_BYTES + 1), b"") if readline else iter(file)
+        self._count = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield each line."""
+        for line in self._lines:
+            self._count += 1
+            yield line
+
+    def rest(self) -> int:
+        """Read what is left; return how many lines there were in all."""
+        return self._count + sum(1 for _ in self._lines)
 
 
-def _expect(heads: list[str], head: str | None, count: int | None, findings: Findings) -> None:
-    """Hold the log against what a copied summary knows. A log that has grown since is said, and no fault."""
-    if count is not None and len(heads) < count:
-        findings.add(
-            None, "truncated", f"the summary knows {count} records, the log holds {len(heads)}: it was cut off"
-        )
-        return
-    if head is None:
-        return
-    known = [count - 1] if count else [place for place, known_head in enumerate(heads) if known_head == head]
-    if not known or heads[known[0]] != head:
-        findings.add(None, "rewritten", f"the log has no line with the head that the summary knows ({head})")
-        return
-    if grown := len(heads) - known[0] - 1:
-        findings.note(f"{grown} records were added since the summary was copied")
+class _Heads:
+    """The hashes that somebody else knows, held against those of the lines."""
+
+    def __init__(self, head: str | None, count: int | None, beside: tuple[str, int] | None) -> None:
+        self.count, self.last = 0, GENESIS
+        self._head, self._known, self._beside = head, count, beside
+        self._wanted = {number for number in (count, beside[1] if beside else None) if number}
+        self._at: dict[int, str] = {}  # number of records -> the hash of the last of them
+        self._found = 0  # how many records there were when the expected head was met first
+
+    def add(self, head: str) -> None:
+        """Take in the hash of the next line."""
+        self.count += 1
+        self.last = head
+        if self.count in self._wanted:
+            self._at[self.count] = head
+        if head == self._head and not self._found:
+            self._found = self.count
+
+    def judge(self, findings: Findings) -> None:
+        """Add what somebody else knows otherwise."""
+        self._expected(findings)
+        self._contradicted(findings)
+
+    def _expected(self, findings: Findings) -> None:
+        """Hold the log against what a copied summary knows. A log that has grown since is said, and no fault."""
+        if self._known is not None and self.count < self._known:
+            what = f"the summary knows {self._known} records, the log holds {self.count}: it was cut off"
+            findings.add(None, "log_cut_off", what, expected=self._known, found=self.count)
+            return
+        if self._head is None:
+            return
+        known = self._known or self._found
+        if not known or (self._at[known] if self._known else self._head) != self._head:
+            what = f"the log has no line with the head that the summary knows ({self._head})"
+            findings.add(None, "log_rewritten", what, expected=self._head)
+            return
+        if grown := self.count - known:
+            findings.add(None, "log_has_grown", f"{grown} records were added since the summary was copied")
+
+    def _contradicted(self, findings: Findings) -> None:
+        """Hold the log against the summary beside it. A log that has grown since is as it must be."""
+        if self._beside is None:
+            return
+        head, count = self._beside
+        if self.count < count:
+            what = f"the summary beside the log knows {count} records, the log holds {self.count}"
+            findings.add(None, "log_cut_off", what, expected=count, found=self.count)
+        elif self._at[count] != head:
+            what = f"the summary beside the log knows another record {count - 1} (its head is {head})"
+            findings.add(None, "log_rewritten", what, expected=head, found=self._at[count])

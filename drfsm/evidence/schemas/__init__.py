@@ -8,7 +8,7 @@ the files, as everybody else does. (The schema of a journal's record belongs to 
 
 from collections.abc import Mapping
 
-from drfsm.evidence.schemas import endpoints, of_the_store, verbs
+from drfsm.evidence.schemas import bundles, endpoints, of_the_store, verbs
 from drfsm.evidence.schemas.dashboard import DASHBOARD
 from drfsm.evidence.schemas.doctor import DOCTOR
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
@@ -19,7 +19,7 @@ from drfsm.evidence.schemas.minimum import FAILBACK_MINIMUM, PROMOTE_MINIMUM
 from drfsm.evidence.schemas.plan import PLAN
 from drfsm.evidence.schemas.promote import PROMOTE
 from drfsm.evidence.schemas.restore import APPLIED, BACKUP, CONTROL_PLANE, REFUSED, RESTORE
-from drfsm.evidence.schemas.shown import LIST, REPLAY
+from drfsm.evidence.schemas.shown import AUDIT, LIST, REPLAY
 from drfsm.evidence.schemas.status import STATUS
 
 RECEIPTS = (
@@ -37,6 +37,9 @@ RECEIPTS = (
     STATUS,
     LIST,
     REPLAY,
+    AUDIT,
+    bundles.VERIFIED,
+    bundles.PRUNED,
     PLAN,
     DASHBOARD,
     DOCTOR,

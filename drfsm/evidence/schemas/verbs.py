@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from drfsm.evidence.schemas import endpoints
+from drfsm.evidence.schemas import bundles, endpoints
 from drfsm.evidence.schemas import of_the_store as store
 from drfsm.evidence.schemas.dashboard import DASHBOARD
 from drfsm.evidence.schemas.doctor import DOCTOR
@@ -32,7 +32,7 @@ from drfsm.evidence.schemas.shapes import (
     one_of,
     record,
 )
-from drfsm.evidence.schemas.shown import LIST, REPLAY
+from drfsm.evidence.schemas.shown import AUDIT, LIST, REPLAY
 from drfsm.evidence.schemas.status import STATUS
 
 _NULL = {"type": "null"}
@@ -200,6 +200,9 @@ DOCUMENTS: Mapping[str, tuple[Receipt, ...]] = {
     "status": (STATUS,),
     "list": (LIST,),
     "replay": (REPLAY, COUNTERFACTUAL),
+    "audit": (AUDIT,),
+    "bundle verify": (bundles.VERIFIED,),
+    "bundle prune": (bundles.PRUNED,),
     "coverage": (COVERAGE,),
     "exercise show": (EXERCISE, EXERCISES),
     "receipts check": (CHECKED,),
