@@ -118,9 +118,12 @@ def _links(seals: Sequence[Seal]) -> Iterator[Finding]:
 
 def _signatures(seals: Sequence[Seal], keys: Sequence[PublicKey]) -> Iterator[Finding]:
     for seal in seals:
-        for key in keys if seal.envelope else ():
+        for key in keys:
             if seal.envelope and seal.envelope.claims(key) and not seal.envelope.by((key,)):
                 what = f"the signature of {SEALS}/{seal.name} in the name of {key.name} does not hold"
+                yield Finding(0, "seal_signature", what)
+            if seal.envelope and seal.envelope.misnames(key):
+                what = f"a signature of {SEALS}/{seal.name} was made with {key.name}, and names another key"
                 yield Finding(0, "seal_signature", what)
     newest = seals[-1]
     if keys and not (newest.envelope and newest.envelope.by(keys)):

@@ -49,6 +49,11 @@ class Envelope:
         """Say whether a signature names this key, right or wrong."""
         return any(each.keyid == key.id for each in self.signatures)
 
+    def misnames(self, key: PublicKey) -> bool:
+        """Say whether a signature of this key names another one: the hint was altered after it was signed."""
+        others = (each for each in self.signatures if each.keyid not in ("", key.id))
+        return any(key.verifies(self.signed, each.sig) for each in others)
+
     @property
     def raw(self) -> bytes:
         """The envelope as its file has it."""
@@ -91,9 +96,12 @@ def _signature(value: Any, what: str) -> Signature:
 
 def _bytes(text: str, what: str, name: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Unreadable(f"{what} can't be read: its {name} is no Base64") from None
+        raw = b""
+    if not raw or _text(raw) != text:  # there are spare bits at its end: they are zero
+        raise Unreadable(f"{what} can't be read: its {name} is no Base64")
+    return raw
 
 
 def _text(raw: bytes) -> str:

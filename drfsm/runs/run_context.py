@@ -34,7 +34,6 @@ from drfsm.runs.identity import identify, process_owner
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.mirrors import own_prefix
 from drfsm.runs.notices import NOBODY
-from drfsm.runs.seals import Home, seal_on_leaving
 from drfsm.runs.signals import stopping
 from drfsm.runs.summary_files import SummaryFiles
 from drfsm.runs.world import connect
@@ -307,6 +306,7 @@ class RunContext:
     def _seal(self) -> None:
         """Seal the bundle of a run that is left held or ended. Raises nothing."""
         from drfsm.adapters.aws import lasting_objects
+        from drfsm.runs.seals import Home, seal_on_leaving
 
         state = self.state
         if not (state.ended or state.status == "held"):

@@ -30,7 +30,6 @@ from drfsm.runs.declared import declaration
 from drfsm.runs.fetching import fetch_into, find_or_fetch, with_assurances_of
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.run_context import Operation, Outcome, RunContext
-from drfsm.runs.seals import check_signs
 from drfsm.spec import load_machine
 
 if TYPE_CHECKING:
@@ -140,7 +139,10 @@ def _new_run(
     spec = load_machine(text, source=f"{machine}.yaml")
     check_inputs(spec, inputs)
     check_keys()
-    check_signs(evolve(invocation.sealing, places=invocation.sealing.places or _places_of(inputs)))
+    if invocation.sealing.sign_key:
+        from drfsm.runs.seals import check_signs
+
+        check_signs(evolve(invocation.sealing, places=invocation.sealing.places or _places_of(inputs)))
     for name in ("kubeconfig_dr", "kubeconfig_primary"):
         if inputs.get(name):
             check_kubeconfig(f"--{name.replace('_', '-')}", Path(inputs[name]))

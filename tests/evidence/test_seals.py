@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from securesystemslib.dsse import Envelope as OtherEnvelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer._key import SSlibKey
@@ -25,7 +26,7 @@ from drfsm.files import Directory
 from drfsm.journal import Record, fold, read
 from drfsm.journal.chain import lines as chained
 from drfsm.runs.seals import seal
-from tests.evidence.sealed import EARLIER, LOG, made_key, sealed_twice
+from tests.evidence.sealed import EARLIER, LOG, RECORDED, made_key, sealed_twice
 
 NOT_THERE = 2  # what ssh-add answers where it reaches no agent
 FIRST, SECOND = "seals/0001.statement.json", "seals/0002.dsse.json"
@@ -149,8 +150,12 @@ FORGERIES: dict[str, tuple[Callable[[Path], object], set[str]]] = {
         {"seal_unreadable", "seal_missing"},
     ),
     "a signature is another": (
-        lambda place: _edit(place, SECOND, lambda envelope: envelope["signatures"][0].update(sig="AAAA")),
+        lambda place: _edit(place, SECOND, lambda envelope: envelope["signatures"][0].update(sig="AAAB")),
         {"seal_signature", "seal_not_by_key"},
+    ),
+    "a signature names another key": (
+        lambda place: _edit(place, SECOND, lambda envelope: envelope["signatures"][0].update(keyid="0" * 64)),
+        {"seal_signature"},
     ),
     "the signed payload is another": (
         lambda place: _edit(place, SECOND, _other_payload),
@@ -325,3 +330,48 @@ def test_the_page_lists_every_rule_as_the_table_says_it() -> None:
         page.write_text(marked.sub(lambda _: due, text), encoding="utf-8")
         text = page.read_text(encoding="utf-8")
     assert marked.findall(text) == [due], "DRFSM_REGENERATE=1 pytest tests/evidence/test_seals.py"
+
+
+# --- everything, once -------------------------------------------------------------------------------------------
+
+SAMPLES = 20  # bytes of a file that are flipped, spread over it, the first and the last included
+
+
+def test_every_byte_every_record_and_every_splice_is_found(bundle: Path, keys: tuple[Signer, PublicKey]) -> None:
+    """Bytes of each file; each record dropped, doubled, swapped or the last, chained anew; two runs in one."""
+    holds, checked, missed = rules_of(bundle, keys[1]), 0, []
+
+    def found(what: str) -> None:
+        nonlocal checked
+        checked += 1
+        if not {rule for rule in rules_of(bundle, keys[1]) if not is_remark(rule)}:
+            missed.append(what)
+
+    assert holds == set()
+    for path in sorted(each for each in bundle.rglob("*") if each.is_file()):
+        body = path.read_bytes()
+        samples = 2 if path.parent.name == "steps" else SAMPLES
+        for at in sorted({(len(body) - 1) * number // (samples - 1) for number in range(samples)}):
+            path.write_bytes(body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :])
+            found(f"{path.name}: byte {at}")
+        path.write_bytes(body)
+    records, log = list(read(_lines(bundle)).records), (bundle / LOG).read_bytes()
+    other = list(read((RECORDED.parent / "promote" / LOG).read_bytes()).records)
+    for number in range(len(records)):
+        changed = {
+            "dropped": records[:number] + records[number + 1 :],
+            "doubled": records[: number + 1] + records[number:],
+            "swapped": records[:number] + records[number : number + 2][::-1] + records[number + 2 :],
+            "the last": records[:number],
+            "spliced": records[:number] + other[number:],
+        }
+        for what, forged in changed.items():
+            if forged[: len(records)] == records:
+                continue  # nothing to swap the last one with; and one after it is the log's own rules' matter
+            lines = chained(evolve(record, seq=seq) for seq, record in enumerate(forged))
+            (bundle / LOG).write_bytes(b"".join(lines))
+            found(f"record {number} {what}")
+    (bundle / LOG).write_bytes(log)
+    assert rules_of(bundle, keys[1]) == set()
+    assert missed == []
+    assert checked > 5 * len(records)

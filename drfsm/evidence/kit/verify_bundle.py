@@ -368,7 +368,7 @@ def _seals(bundle, findings):
         try:
             raw = path.read_bytes()
             envelope = strict(raw) if path.name.endswith("dsse.json") else None
-            statement = strict(base64.b64decode(envelope["payload"], validate=True) if envelope else raw)
+            statement = strict(decoded(envelope["payload"]) if envelope else raw)
             if statement["_type"] != "https://in-toto.io/Statement/v1":
                 raise ValueError("it is no statement")
             statement["predicate"]["journal"]["records"] += 0
@@ -417,9 +417,23 @@ def _check_files(bundle, name, statement, records, findings):
             findings.add(0, f"{path} is not in seals/{name}: it was added")
 
 
+def decoded(text):
+    """Return what a Base64 text holds. Raises ValueError also for one that a writer would have written otherwise."""
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode("ascii") != text:
+        raise ValueError("it is no Base64")
+    return raw
+
+
+def key_id(key):
+    """Return the SHA-256 of a public key's DER form, from its PEM."""
+    lines = Path(key).read_text("ascii").split("-----")[2]
+    return hashlib.sha256(base64.b64decode("".join(lines.split()))).hexdigest()
+
+
 def _is_signed(envelope, key):
-    """Whether openssl finds one signature that holds. Raises OSError where there is no openssl."""
-    payload, kind = base64.b64decode(envelope["payload"]), envelope.get("payloadType", "")
+    """Whether openssl finds a signature that holds, in this key's name. Raises OSError where there is no openssl."""
+    payload, kind = decoded(envelope["payload"]), envelope.get("payloadType", "")
     message = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
     if kind != PAYLOAD_TYPE:
         return False
@@ -427,6 +441,8 @@ def _is_signed(envelope, key):
         signed, signature = Path(directory) / "message", Path(directory) / "signature"
         signed.write_bytes(message)
         for each in envelope.get("signatures", ()):
+            if each.get("keyid") not in ("", None, key_id(key)):
+                continue
             signature.write_bytes(base64.b64decode(each["sig"]))
             command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", key, "-rawin", "-in", str(signed)]
             command += ["-sigfile", str(signature)]
