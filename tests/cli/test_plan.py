@@ -344,5 +344,8 @@ def as_approved(site: Site, typed: Drfsm, document: dict[str, Any], toml: Path) 
     assert check(summary, json.loads((shipped("receipts_schema") / "failback.summary.schema.json").read_bytes())) == []
     assert "approved by bob (signed by bob@example.org" in typed("status", site.bundle).out
     assert typed("replay", site.bundle, "--quiet").code == ExitCode.DONE
+    (audited,) = typed("audit", site.bundle, "-o", "json").json["bundles"]
+    assert (audited["rules"]["approval"], audited["rules"]["files"]) == ("held", "held"), audited["findings"]
     (site.bundle / "plan.json").write_bytes(plan_files.canonical({**document, "policy": None}))
     assert "plan in the bundle was changed" in typed("replay", site.bundle, "--quiet").out
+    assert "[plan_was_changed]" in typed("audit", site.bundle).out
