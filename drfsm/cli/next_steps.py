@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 NOUNS = frozenset({
     "health", "pointers", "endpoints", "fence", "runs", "control-plane", "backup", "kubeconfig", "workload", "machine",
-    "sandbox", "explain", "completion", "man", "plan", "config", "doctor", "dashboard", "metrics", "coverage",
-    "exercise", "receipts",
+    "sandbox", "explain", "completion", "man", "plan", "config", "doctor", "dashboard", "metrics",
+    "coverage", "exercise", "receipts",
 })  # fmt: skip
 """The commands without a run. Every other one begins, moves or tells a run."""
 _OFFERED_BESIDE = re.compile(r" ?\(a run: `drfsm resume`\)")

@@ -15,6 +15,7 @@ from typing import Any
 
 from drfsm import claims
 from drfsm.adapters.ssh_signatures import SshSigner, allowed_signers_of, can_check, checks_by, signer_of
+from drfsm.engine import SystemClock
 from drfsm.errors import NotApproved, Unreadable, UsageFault
 from drfsm.evidence.approvals import (
     SCHEMA_VERSION,
@@ -67,7 +68,7 @@ def statement(of: Subject, decision: str, *, by: str, ticket: str, reason: str) 
         **process_owner(),
         "ticket": ticket,
         "reason": reason,
-        "at": _now(),
+        "at": SystemClock().now(),
     }
 
 
@@ -150,19 +151,6 @@ def found(plan: Path, named: Sequence[str]) -> tuple[list[dict[str, Any]], list[
     return given, faults
 
 
-def _now() -> str:
-    from drfsm.engine import SystemClock
-
-    return SystemClock().now()
-
-
-def _who() -> str:
-    """Return the name of this user. Apart: an audit, which only checks signatures, loads no runner."""
-    from drfsm.engine.runner import who
-
-    return who()
-
-
 # --- using ----------------------------------------------------------------------------------------------
 
 
@@ -202,7 +190,7 @@ def time_of(inputs: Mapping[str, Any]) -> tuple[str, str]:
     store = mirrors.store_of(str(inputs["bucket"]), {name: str(inputs.get(name) or "") for name in _PLACES})
     store.stat(f"{str(inputs.get('prefix') or '').strip('/')}/drfsm/lease.json")
     now = store.now()
-    return (_now(), "machine") if now is None else (now.isoformat(timespec="seconds"), "store")
+    return (SystemClock().now(), "machine") if now is None else (now.isoformat(timespec="seconds"), "store")
 
 
 _PLACES = ("endpoint_url", "region")
@@ -215,9 +203,11 @@ def used(
 
     Raises UsageFault for keys that can't be used, and where signatures are asked for and no key is trusted.
     """
+    from drfsm.engine.runner import who  # not before: `replay` reads this module, and needs no runner
+
     allowed = allowed_for(policy)
     at, clock = time_of(inputs)
-    name = operator or _who()
+    name = operator or who()
     check = checks_by(allowed, at)
     start = start_signature(of, name, at, check) if policy.signed else {}
     person = Person(name, process_owner()["os_user"], Signed(start["signer"], start["key"]) if start else None)
@@ -236,9 +226,11 @@ def used(
 
 def asked_later(policy: Policy, run_id: str, operator: str) -> dict[str, Any]:
     """Return what a promote's first record holds of the approvals that it will wait for. Raises UsageFault."""
-    allowed, at = allowed_for(policy), _now()
+    from drfsm.engine.runner import who
+
+    allowed, at = allowed_for(policy), SystemClock().now()
     of = Subject("promote", run_id, "")
-    start = start_signature(of, operator or _who(), at, checks_by(allowed, at)) if policy.signed else {}
+    start = start_signature(of, operator or who(), at, checks_by(allowed, at)) if policy.signed else {}
     return {
         "policy": policy.json,
         "judged_at": at,
