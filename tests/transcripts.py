@@ -31,7 +31,7 @@ TITLES = {
     "drill": "A drill: a machine is started, restored, validated, promoted in rehearsal, and taken down.",
 }
 
-_NUMBERED_TOO: Mapping[str, str] = {r"\bi-[0-9a-f]{17}\b": "<instance {}>", r"\b\d{12}\b": "<account {}>"}
+_NUMBERED_TOO: Mapping[str, str] = {r"\bi-[0-9a-f]{17}\b": "<instance {}>", r"(?<![-\w])\d{12}\b": "<account {}>"}
 
 
 def held(name: str, bundle: Path, declaration: bytes, names: Mapping[str, str]) -> None:

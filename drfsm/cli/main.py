@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from drfsm import __version__
 from drfsm.adapters.waiting import tell_with
 from drfsm.claims import bounded
 from drfsm.cli import first_page, next_steps
@@ -100,7 +101,7 @@ class Lazy(click.Group):
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="drfsm")
+@click.version_option(__version__, prog_name="drfsm")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Disaster-recovery procedures as declared, journalled, resumable state machines."""

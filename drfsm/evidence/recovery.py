@@ -19,7 +19,7 @@ from attrs import frozen
 from drfsm.claims import moment, seconds_between
 from drfsm.evidence.times import Spent, spent
 from drfsm.journal import Record, RunState
-from drfsm.journal.record_types import Commit, Transition
+from drfsm.journal.record_types import Commit, Intent, Transition
 
 Fields = dict[str, Any]
 
@@ -41,6 +41,7 @@ _MEASURES: Mapping[str, _Measure] = {
 _TIME_INPUT, _POINT_INPUT = "recovery_time_objective", "recovery_point_objective"
 _MOVES = ("switch_global_pointer", "hand_over_ownership")
 """Triggers after which another run is canonical."""
+_STARTS_A_RUN = "start_validation"
 _NO_OBJECTIVE = {"none": "no objective was set"}
 
 
@@ -133,7 +134,16 @@ def _run_point(state: RunState, records: Sequence[Record], name: str, objective:
             return {"unknown": "the global pointer was not moved yet"}
         return {"none": f"the run ended {state.status}, and moved no global pointer"}
     run_id = str(state.inputs.get(name) or "")
-    return _age(f"the run {run_id} began", run_id, state.started_at, objective)
+    return _age(f"the run {run_id} began", _begun_here(records) or run_id, state.started_at, objective)
+
+
+def _begun_here(records: Sequence[Record]) -> str:
+    """Return when the procedure itself started the run that became canonical; "" where it was there before.
+
+    Its id says when it was thought of: the id is in a plan, which people may approve for hours.
+    """
+    steps = (record for record in records if isinstance(record.content, Intent))
+    return next((record.at for record in steps if record.body["trigger"] == _STARTS_A_RUN), "")
 
 
 def _age(what: str, at: str, until: str, objective: float | None) -> Fields:

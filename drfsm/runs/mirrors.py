@@ -67,7 +67,8 @@ def open_mirror(uri: str, places: Mapping[str, str]) -> Mirror:
     bucket, prefix, run_id = parts_of(uri)
     mirror = mirror_at(store_of(bucket, places), prefix, run_id)
     if not mirror.lines:
-        raise UsageFault(f"{uri} holds no run", hint=ADDRESS)
+        hint = f"if it was started just now, try again in a moment; else name {ADDRESS}"
+        raise UsageFault(f"{uri} holds no run", hint=hint)
     check_began(mirror)
     return mirror
 

@@ -32,6 +32,7 @@ def tell(directory: Path, say: Say) -> Path:
     say(f"  the sandbox is up; every pointer names the primary's run {state.canonical_run_id}")
     try:
         ours = {"DRFSM_HOME": str(directory / "home"), "DRFSM_SANDBOX_DIR": str(directory / "sandbox")}
+        ours["DRFSM_CONFIG"] = "none"  # whatever lies above this directory is of other sites
         shell = Shell({**os.environ, **environment(directory / "sandbox"), **ours}, say)
         _rehearsal(shell, directory, say)
         run_id = _disaster(shell, directory, say)

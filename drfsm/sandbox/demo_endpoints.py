@@ -51,6 +51,7 @@ def tell(directory: Path, say: Say) -> Path:
     state = up(directory / "sandbox", options)
     try:
         ours = {"DRFSM_HOME": str(directory / "home"), "DRFSM_SANDBOX_DIR": str(directory / "sandbox")}
+        ours["DRFSM_CONFIG"] = "none"  # whatever lies above this directory is of other sites
         environ = {**environment(directory / "sandbox"), **ours}
         with _environment(environ), Watch(Users.of(state), state) as watch:
             _story(_Stage(Shell(dict(os.environ), say), directory, say, watch, Executions(state)))

@@ -15,6 +15,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from drfsm.dr.workload import Workload, canonical
+from drfsm.engine import SystemClock
 from drfsm.sandbox.api_server import FOLDER, ApiServer, Gate
 from drfsm.sandbox.cloud import Cloud, Identity
 from drfsm.sandbox.kubernetes.certificates import issue
@@ -240,7 +241,7 @@ class ServingSites:
         """Write the active-site document, as a workload is set up."""
         document = {
             "schema_version": 1, "site": site, "writes": writes, "epoch": 1, "lease_epoch": 0, "run": "setup",
-            "since": "2026-01-01T00:00:00Z", "nonce": "0" * 32,
+            "since": SystemClock().now(), "nonce": "0" * 32,
         }  # fmt: skip
         self._cloud.client("s3").put_object(
             Bucket=self._bucket, Key=f"{self._prefix}/drfsm/active.json", Body=json.dumps(document).encode()

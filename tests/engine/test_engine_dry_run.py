@@ -81,7 +81,8 @@ def test_a_guard_over_what_was_not_done_is_not_evaluated() -> None:
 def test_what_the_command_itself_lacks_hides_nothing_of_the_world() -> None:
     """A token is missing: every later step is judged all the same, and the end is refused, with that finding."""
     spec = FAILBACK.spec
-    runner, _ = walk(FAILBACK, Left(tuple(sorted(data_of(spec, quiet(spec, confirmation="wrong")).items()))))
+    data = data_of(spec, quiet(spec, users="stay", confirmation="wrong"))
+    runner, _ = walk(FAILBACK, Left(tuple(sorted(data.items()))))
     state = runner.state
     assert (state.status, state.stage, len(state.findings)) == ("refused", "confirm_intent", 1)
     assert "confirmation is wrong" in state.findings[0]

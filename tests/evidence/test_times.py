@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
 from drfsm.adapters.file_journal import read_chain
 from drfsm.evidence import times
@@ -104,3 +105,13 @@ def test_a_disaster_before_the_run_is_counted_and_is_peoples_time() -> None:
     assert told["seconds"] == pytest.approx(plain["seconds"] + 3600)
     assert told["spent"]["person"] == pytest.approx(3600)
     assert achieved(fold(records), records, disaster_at="2027-01-01T00:00:00Z")["recovery_time"] == plain
+
+
+def test_a_run_that_the_procedure_itself_started_is_as_old_as_its_start(failback_play: Make) -> None:
+    """Its id may be of hours before: it stands in the plan that people approved."""
+    run = failback_play().start()
+    assert run.state.status == "complete"
+    planned = evolve(run.state, inputs={**run.state.inputs, "primary_run_id": "2020-01-01T00:00:00Z"})
+    assert achieved(planned, run.records)["recovery_point"]["seconds"] == 0
+    without = [record for record in run.records if record.body.get("trigger") != "start_validation"]
+    assert achieved(planned, without)["recovery_point"]["seconds"] > 86400

@@ -17,7 +17,7 @@ VERDICTS = {machine: verdicts for machine, (_, verdicts) in TABLES.items()}
 FATAL = {"loader", "rule", "claim", "dead row", "stuck", "says nothing", "witness"}
 HARMLESS = {"equal", "covered", "same"}
 # machine: how many. None are left once `make mutants-machines` has run to its end; then these two go.
-NOT_JUDGED_YET = {"failback": 545, "promote": 468}
+NOT_JUDGED_YET = {"failback": 547, "promote": 468}
 RULES_WITHOUT_A_WITNESS: dict[str, set[str]] = {}
 """Rules that no small fault of the rows breaks alone, as others stand beside them: nothing shows what they add."""
 CLAIMS_WITHOUT_A_MUTANT: dict[str, set[str]] = {
