@@ -412,8 +412,9 @@ def test_a_promote_that_two_persons_must_sign_waits_for_both(
     (approval,) = [each for each in draft if each["body"].get("trigger") == "approve" and each["kind"] == "commit"]
     approval["body"]["args"]["approval"]["given"].pop()
     found = audit(chained(draft), SPEC, judges=binding("promote").judges, signatures=checks_by).findings
-    (told,) = [each.what for each in found if each.rule == "approval"]
-    assert told.startswith("approvals_missing: 2 needed, 1 valid; the policy asks for 2 approvals by 2 persons, each")
+    (told,) = [each for each in found if each.rule == "approval"]
+    assert told.code == "approvals_missing"
+    assert told.what.startswith("2 needed, 1 valid; the policy asks for 2 approvals by 2 persons, each")
     del approval["body"]["args"]["approval"]
     found = audit(chained(draft), SPEC, judges=binding("promote").judges, signatures=checks_by).findings
     assert any("it records none" in each.what for each in found if each.rule == "approval")
