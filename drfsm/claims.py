@@ -21,6 +21,8 @@ LARGEST_BYTES = 8 << 20
 """The largest document, in bytes, unless its reader sets another limit."""
 DEEPEST = 64
 """The deepest nesting of a document; Kubernetes' own deepest objects have about twenty levels."""
+LARGEST_EPOCH = 1 << 53
+"""No lease, and nothing written under one, has an epoch as large: beyond it, JSON readers differ about a number."""
 LONGEST_NUMBER = 40  # characters: 64 bits need 20, an exact double 25
 LONGEST_WORDS = 300  # the most characters of an untrusted text in a message or a record
 

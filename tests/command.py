@@ -43,7 +43,8 @@ Drfsm = Callable[..., Answer]
 
 def in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Drfsm:
     """Return the command, without a home, credentials or configuration; it never ends in a traceback."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION"):
+    aws = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION")
+    for name in (*aws, "KUBECONFIG_DR", "KUBECONFIG_PRIMARY"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
         "HOME": str(tmp_path), "DRFSM_HOME": str(tmp_path / "home"), "AWS_EC2_METADATA_DISABLED": "true",

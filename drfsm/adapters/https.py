@@ -7,9 +7,12 @@ TLS is always verified, for the name, against the contract's authorities or the 
 import http.client
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
+from types import TracebackType
 
 from drfsm.adapters.waiting import reason_of, waiting_for
 from drfsm.claims import bounded
@@ -53,7 +56,12 @@ def _sent(
     door: Door, method: str, path: str, headers: Mapping[str, str], body: bytes, begun: float, until: float
 ) -> HttpReply:
     plain = socket.create_connection((door.address, door.port), timeout=max(0.001, until - begun))
-    with plain, _context(door.authorities).wrap_socket(plain, server_hostname=door.host) as secured:
+    with plain:
+        secured = _context(door.authorities).wrap_socket(
+            plain, server_hostname=door.host, do_handshake_on_connect=False
+        )
+    with secured, _Deadline(secured, until):
+        secured.do_handshake()
         connection = http.client.HTTPConnection(door.host, door.port)
         connection.sock = secured
         named = door.host if door.port == http.client.HTTPS_PORT else f"{door.host}:{door.port}"
@@ -69,6 +77,36 @@ def _sent(
             content,
             time.monotonic() - begun,
         )
+
+
+class _Deadline:
+    """Ends a connection at a moment: a socket's own timeout begins anew with each byte, so a drip would last for ever.
+
+    Leaving it raises TimeoutError if the moment has come: what was read then may be cut.
+    """
+
+    def __init__(self, connection: socket.socket, until: float) -> None:
+        self._connection, self._has_come = connection, False
+        self._timer = threading.Timer(max(0.0, until - time.monotonic()), self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._timer.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End. The timer has ended before the connection is closed: its number may be another one's then."""
+        self._timer.cancel()
+        self._timer.join()
+        if self._has_come:
+            raise TimeoutError from fault
+
+    def _end(self) -> None:
+        self._has_come = True
+        with suppress(OSError):
+            socket.socket.shutdown(self._connection, socket.SHUT_RDWR)  # TLS's own would wait, and drop its state
 
 
 def _whole(reply: http.client.HTTPResponse, connection: socket.socket, until: float) -> bytes:

@@ -10,6 +10,7 @@ again: a dozen facts that are read one after the other do not wait a dozen times
 """
 
 import json
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from drfsm.adapters.kube_access import Access
 from drfsm.adapters.kube_answers import KINDS, Answer, Asked
 from drfsm.adapters.waiting import reason_of, shown_address, waiting_for
 from drfsm.claims import bounded
-from drfsm.errors import CANNOT_REACH, ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable
+from drfsm.errors import CANNOT_REACH, ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable, UsageFault
 from drfsm.world import Manifest
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
@@ -277,8 +278,15 @@ class KubeCluster:
     def _through(self) -> Access:
         with self._lock:
             if self._access is None:
-                self._access = Access.through(self._kubeconfig)
+                self._access = Access.through(self._named())
             return self._access
+
+    def _named(self) -> Path:
+        """Return the kubeconfig. Raises UsageFault where nobody named one: the null device stands in its place."""
+        if str(self._kubeconfig) == os.devnull:
+            hint = f"add --kubeconfig-{self._name} PATH, or set sites.{self._name}.kubeconfig in drfsm.toml"
+            raise UsageFault(f"no kubeconfig is named for {self._name}", hint=hint)
+        return self._kubeconfig
 
 
 def _bounded_body(answer: Any, largest: int) -> bytes:

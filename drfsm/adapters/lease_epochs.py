@@ -8,12 +8,11 @@ passed over, and a wrong one can only raise the next epoch. Called by s3_lease.p
 
 from collections.abc import Iterator
 
-from drfsm.claims import field, object_of
+from drfsm.claims import LARGEST_EPOCH, field, object_of
 from drfsm.errors import Unreadable
 from drfsm.journal.mirror import home_of, number_of
 from drfsm.world import ObjectStore
 
-LARGEST_EPOCH = 1 << 53  # beyond it, JSON readers differ about a number
 LARGEST_BYTES = 64 << 10  # of a lease, an ownership object, a ``lease_acquired`` record
 LONGEST = 1 << 20  # records below one prefix that are read at most
 _OWNERSHIP = "the ownership object"

@@ -25,7 +25,7 @@ from shlex import quote
 from typing import Any
 from uuid import uuid4
 
-from drfsm.adapters.lease_epochs import LARGEST_EPOCH, later_runs, mirrored_epoch, owners_epoch
+from drfsm.adapters.lease_epochs import later_runs, mirrored_epoch, owners_epoch
 from drfsm.adapters.lease_holders import (
     ENDED,
     FREE,
@@ -37,7 +37,7 @@ from drfsm.adapters.lease_holders import (
     revoke_start,
     standing_of,
 )
-from drfsm.claims import bounded, field, name_of, object_of, seconds_between
+from drfsm.claims import LARGEST_EPOCH, bounded, field, name_of, object_of, seconds_between
 from drfsm.engine.ports import Clock, SystemClock
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, LeaseHeld, LeaseLost, Unreadable
 from drfsm.world import ObjectStore
@@ -160,6 +160,13 @@ class S3Lease:
         lease, known = int(current.get("epoch", 0)), max(self._known_epoch(), owners_epoch(self._store, self._prefix))
         if not current or lease < known:  # deleted, never written, or restored from an old version
             known = max(known, mirrored_epoch(self._store, self._prefix))
+        if max(lease, known) + 1 >= LARGEST_EPOCH:
+            raise ActionFailed(
+                f"the lease's epoch can't be raised above {max(lease, known)}, which no run of drfsm reaches: somebody"
+                " wrote it. Nothing was changed",
+                hint=f"restore earlier versions of lease.json and ownership.json below {self._prefix}/drfsm/",
+                fault="store",
+            )
         return max(lease, known) + 1
 
     def _taken(self, current: Mapping[str, Any], by: Mapping[str, str]) -> Mapping[str, str]:

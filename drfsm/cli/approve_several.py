@@ -15,23 +15,9 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.adapters.ssh_signatures import checks_by
 from drfsm.cli.say import say
 from drfsm.errors import NotApproved, UsageFault
-from drfsm.evidence.approvals import (
-    APPROVE,
-    Check,
-    Judgement,
-    Person,
-    Policy,
-    Subject,
-    in_words,
-    judge,
-    policy_of,
-    signed_by,
-    start_message,
-)
-from drfsm.evidence.signatures import RECORD
+from drfsm.evidence.approvals import APPROVE, Judgement, Policy, Subject, in_words, policy_of
 from drfsm.files import Directory
 from drfsm.journal import RunState
 
@@ -66,40 +52,24 @@ def with_others(state: RunState, place: Path | None, args: Mapping[str, Any], an
         return dict(args)
     from drfsm.runs import approvals
 
-    of = Subject(state.machine, state.run_id, str(args["approved_plan"]))
-    at = str(args["approved_at"])
-    check = checks_by(str(state.approval.get("allowed_signers") or ""), at)
+    plan_sha256, at = str(args["approved_plan"]), str(args["approved_at"])
+    of = Subject(state.machine, state.run_id, plan_sha256)
     own = approvals.signed(
         approvals.statement(of, APPROVE, by=answer.by, ticket=answer.ticket, reason=answer.reason), answer.key
     )
-    others = [each for each in _others(place, answer.files) if each["statement"].get("plan_sha256") == of.plan_sha256]
-    starter = _starter(state, check)
-    _check_own(judge(policy, [own], of=of, starter=starter, at=at, check=check), policy)
-    judgement = judge(policy, [*others, own], of=of, starter=starter, at=at, check=check)
+    others = [each for each in _others(place, answer.files) if each["statement"].get("plan_sha256") == plan_sha256]
+    _check_own(approvals.judged_later(state, policy, [own], plan_sha256=plan_sha256, at=at), policy)
+    judgement = approvals.judged_later(state, policy, [*others, own], plan_sha256=plan_sha256, at=at)
     if not judgement.suffices:
         _keep(place, own, answer, policy, judgement)
-        next_one = f"drfsm approve {quote(state.run_id)} --ticket … --plan {of.plan_sha256}"
+        next_one = f"drfsm approve {quote(state.run_id)} --ticket … --plan {plan_sha256}"
         say(f"the run waits. Next, by another person: {next_one}", err=True)
         say("  on another computer also: --approval, and the file of this approval", err=True)
         return None
-    pinned = {
-        "policy": policy.json,
-        "plan_sha256": of.plan_sha256,
-        "judged_at": at,
-        "clock": "store",
-        "given": [dict(each) for each in judgement.counted],
-    }
+    pinned = approvals.recorded_later(policy, judgement, plan_sha256=plan_sha256, at=at, clock="store")
     for line in in_words(pinned):
         say(f"  · {line}", err=True)
     return {**args, "approval": pinned}
-
-
-def _starter(state: RunState, check: Check) -> Person:
-    actor = next((actor for actor in state.actors if actor.did == "started"), None)
-    of = Subject(state.machine, state.run_id, str(state.approval.get("plan_sha256") or ""))
-    message = start_message(of, state.operator, str(state.approval.get("judged_at") or ""))
-    signed = signed_by(state.approval.get("starter") or {}, message, RECORD, check)
-    return Person(state.operator, (actor.proven if actor else {}).get("os_user") or {}, signed)
 
 
 def _others(place: Path | None, files: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -25,10 +25,14 @@ SOURCE = "drfsm.configuration"
 
 
 def with_variable(words: str, parameter: click.Parameter) -> None:
-    """Let a parameter take its value from the variable of its key, too, unless it names a variable itself."""
+    """Let a parameter take its value from the variables of its key, too, unless it names a variable itself.
+
+    Variables of other tools come after drfsm's own; where the option's default reads them already, they are its matter.
+    """
     key = key_of(words, parameter.name or "")
     if key is not None and key.variable and parameter.envvar is None and isinstance(parameter, click.Option):
-        parameter.envvar = key.variable
+        others = key.ambient if key.takes_ambient and not callable(parameter.default) else ()
+        parameter.envvar = [key.variable, *others] if others else key.variable
 
 
 class FromFile(Mapping[str, Any]):
@@ -114,9 +118,13 @@ class OfGroup(Mapping[str, Any]):
 
 
 class Source:
-    """The file, read once when it is asked for, and said once when a value is taken from it."""
+    """The file, read once when it is asked for, and said once when a value is taken from it.
 
-    def __init__(self) -> None:
+    ``trusting``: the command asks whom to trust, so that it also says where the file's word on that counts for nothing.
+    """
+
+    def __init__(self, *, trusting: bool = False) -> None:
+        self._trusting = trusting
         self._config: config_file.Config | None = None
         self._was_read = self._was_said = False
 
@@ -137,7 +145,7 @@ class Source:
         if not self._was_said:
             self._was_said = True
             say(f"configuration: {config.path}", err=True)
-            if not config.named and (unused := [path for path in TRUST if path in config.values]):
+            if self._trusting and not config.named and (unused := [path for path in TRUST if path in config.values]):
                 say(not_trusted(config, unused), err=True)
         return value
 
@@ -161,7 +169,7 @@ def value_of(config: config_file.Config, key: Key) -> Any:
 
 def apply(context: click.Context, name: str, command: click.Command) -> None:
     """Let a command take from the file what nobody says more closely. ``context``: the one of all commands."""
-    source = Source()
+    source = Source(trusting=name in TRUSTING)
     context.meta[SOURCE] = source
     context.call_on_close(trust(name, source))
     if name not in ON_A_RUN:

@@ -106,6 +106,7 @@ class Key:
     option: str = ""  # the parameter of every command that has it, but for EXCEPTIONS
     to_option: Callable[[Any], Any] = lambda value: value
     ambient: tuple[str, ...] = ()
+    takes_ambient: bool = False  # the option itself reads them: nothing else hands their values on
 
 
 def _seconds_text(value: object) -> str:
@@ -120,7 +121,7 @@ def _site(site: str, words: str) -> tuple[Key, ...]:
     upper = site.upper()
     return (
         Key(f"sites.{site}.kubeconfig", FILE, f"Kubeconfig of {words}.", f"DRFSM_KUBECONFIG_{upper}",
-            option=f"kubeconfig_{site}"),
+            option=f"kubeconfig_{site}", ambient=(f"KUBECONFIG_{upper}",), takes_ambient=True),
         Key(f"sites.{site}.context", _text("a context's name", r"[^\x00-\x1f\x7f]{1,253}"),
             "The kubeconfig's current context must be this one: else a start is refused.", "",
             usual="whichever is current"),

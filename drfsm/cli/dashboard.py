@@ -5,6 +5,7 @@ can't be written.
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,18 +14,20 @@ from typing import Any
 
 import click
 
+from drfsm.claims import printable
 from drfsm.cli.options import Command, at_bucket, configmap, connected, namespace, pair, with_options
 from drfsm.cli.outcome import output
-from drfsm.cli.say import say, say_json, say_lines
+from drfsm.cli.say import columns, folded, say, say_json, say_lines
 from drfsm.errors import ExitCode
 
+_VALUES_BEGIN = 11  # columns: lines are folded below their values
 _OF_SITES = (
     *(
         click.option(
             f"--kubeconfig-{site}",
             default="",
             type=click.Path(),
-            envvar=f"DRFSM_KUBECONFIG_{site.upper()}",
+            envvar=[f"DRFSM_KUBECONFIG_{site.upper()}", f"KUBECONFIG_{site.upper()}"],
             show_envvar=True,
             help=f"Path to {words} kubeconfig; without it, what a run read last is shown.",
         )
@@ -64,9 +67,9 @@ def publish(output: str, **options: Any) -> int:
     if output == "json":
         say_json(document)
         return int(ExitCode.DONE)
-    say_lines(lines(document))
-    say_lines(_unread(document))
-    say_lines(f"wrote      {address}" for address in addresses)
+    width = columns(sys.stdout)
+    told = (*lines(document), *_unread(document), *(f"wrote      {address}" for address in addresses))
+    say_lines(part for line in told for part in folded(printable(line), width, _VALUES_BEGIN))
     return int(ExitCode.DONE)
 
 

@@ -3,6 +3,7 @@
 Exit codes: 0 ready (warnings may stand); 11 not ready; 9 something could not be read, so nobody knows; 2 wrong usage.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from drfsm.cli.options import Amount, Duration, at_bucket, configmap, namespace,
 from drfsm.cli.say import columns, folded, say, say_json, say_lines, say_text
 from drfsm.cli.textfiles import put_in_place
 from drfsm.errors import ExitCode, UsageFault
+from drfsm.runs.doctor.codes import MEND
 
 CODES = {"ready": ExitCode.DONE, "not_ready": ExitCode.DIFFERENT, "unknown": ExitCode.UNREACHABLE}
 _PATHS = ("kubeconfig_dr", "kubeconfig_primary")
+_COMMAND = re.compile(r"(?:^|[:;,]) *(?:drfsm|kubectl|aws|export|ssh-keygen) ")
+"""A command that stands in a mend without `backquotes`."""
 
 
 @click.command()
@@ -101,7 +105,7 @@ def doctor(
         say_text(found.textfile())
     else:
         width = columns(sys.stdout)
-        say_lines(part for line in found.lines() for part in folded(printable(line), width, indent=6))
+        say_lines(part for line in found.lines() for part in _fitting(printable(line), width))
     code = CODES[found.verdict]
     note = say if output == "text" else lambda _words: None
     if prometheus and is_refused(
@@ -109,6 +113,11 @@ def doctor(
     ):
         return int(ExitCode.UNREACHABLE if code == ExitCode.DONE else code)
     return int(code)
+
+
+def _fitting(line: str, width: int | None) -> list[str]:
+    """Return a line in parts that fit the terminal. A mend with a command stays whole, so that it can be pasted."""
+    return [line] if line.startswith(MEND) and _COMMAND.search(line) else folded(line, width, indent=6)
 
 
 def _path(named: str) -> str:

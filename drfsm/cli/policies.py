@@ -1,8 +1,8 @@
 """The policies of approvals that hold here: of drfsm.toml, for the procedure that is started or planned.
 
 A policy is what the file says; no flag and no variable makes it weaker. What the file leaves open is what
-``policies.two_people`` and ``policies.approval_expires`` say, which have variables. Used by plan.py, approved_start.py
-and prompts.py.
+``policies.two_people`` and ``policies.approval_expires`` say; a variable only tightens what the file states of these.
+Used by plan.py, approved_start.py and prompts.py.
 """
 
 import os
@@ -87,11 +87,13 @@ def _two_people(values: Any) -> bool:
     said = os.environ.get(key.variable, "").lower()
     if said and said not in typed.WORDS:
         raise UsageFault(f"${key.variable} is {said!r}: say true or false", hint=f"unset {key.variable}")
-    return typed.WORDS[said] if said else bool(values.get(key.path, False))
+    stated = bool(values.get(key.path, False))
+    return stated or bool(said and typed.WORDS[said])
 
 
 def _expires_seconds(values: Any) -> float:
     key = KEYS["policies.approval_expires"]
+    stated = seconds_of(values[key.path]) if key.path in values else _USUAL_HOURS * 3600
     if said := os.environ.get(key.variable, ""):
         try:
             hours = float(said)
@@ -99,5 +101,5 @@ def _expires_seconds(values: Any) -> float:
             hours = 0.0
         if not 0 < hours <= 8784:  # noqa: PLR2004  a year
             raise UsageFault(f"${key.variable} is no number of hours", hint=f"unset {key.variable}")
-        return hours * 3600
-    return seconds_of(values[key.path]) if key.path in values else _USUAL_HOURS * 3600
+        return min(hours * 3600, stated) if key.path in values else hours * 3600
+    return stated

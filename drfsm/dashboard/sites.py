@@ -6,13 +6,16 @@ endpoints. Whether a process runs, or a server answers, is not tried here.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
 from drfsm.dashboard.runs import SeenRun, readings
 from drfsm.dashboard.values import Fields, Unread, is_known, none, time_of, unknown, words
+from drfsm.errors import Unreachable
 from drfsm.evidence import wording
+from drfsm.runs.doctor.canonical_site import took_down
 from drfsm.runs.selection import freezing
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 SITES = ("primary", "dr")
 NAMES = {"primary": "the primary", "dr": "DR"}
+TAKEN_DOWN = "taken down"
 HERE = "this command, from the site's cluster"
 
 
@@ -53,7 +57,7 @@ def _reading(sight: Sight, site: str, what: str) -> Any:
     """Return a fact of a site: as its cluster has it, else as a run read it last."""
     if site in sight.asked:
         value = sight.unread.reading(f"{what} of {NAMES[site]}", lambda: _observed(sight, site, what))
-        if not is_known(value):
+        if isinstance(value, Mapping):  # not known, or taken down
             return value
         return {"value": value, "read": {"at": time_of(sight.run.clock.now()), "by": HERE}}
     recorded = list(readings(sight.runs, f"{site}_{what}"))
@@ -63,7 +67,27 @@ def _reading(sight: Sight, site: str, what: str) -> Any:
     return {"value": words(value), "read": {"at": time_of(at), "by": words(run_id)}}
 
 
-def _observed(sight: Sight, site: str, what: str) -> str:
+def _observed(sight: Sight, site: str, what: str) -> str | Fields:
+    """Return a fact as the site's cluster has it; of a DR that a failback took down, that run's word."""
+    try:
+        return _asked(sight, site, what)
+    except Unreachable:
+        if site == "dr" and (down := _taken_down(sight)):
+            return down
+        raise
+
+
+def _taken_down(sight: Sight) -> Fields | None:
+    """Return the reading of a DR whose machines the last transfer, a failback, terminated and saw gone."""
+    transfers = (run.state for run in sight.runs if run.state.machine in ("promote", "failback"))
+    last = next((state for state in transfers if state.scope == "live" and not state.dry_run), None)
+    named = str(sight.run.inputs.get("kubeconfig_dr") or "")
+    if last is None or not took_down(last, str(Path(named).expanduser().absolute()) if named else ""):
+        return None
+    return {"value": TAKEN_DOWN, "read": {"at": time_of(last.ended_at), "by": words(last.run_id)}}
+
+
+def _asked(sight: Sight, site: str, what: str) -> str:
     from drfsm.dr.sites import publishing, schedules
 
     facts = {"schedules": schedules.FACTS, "publishing": publishing.FACTS}[what]
@@ -92,6 +116,9 @@ def _since(sight: Sight, sites: Mapping[str, Any]) -> Any:
     begun = []
     for site in SITES:
         value, streak = _value(sites[site]["schedules"]), ""
+        if value == TAKEN_DOWN:
+            begun.append(sites[site]["schedules"]["read"]["at"])
+            continue
         for at, recorded, _ in readings(sight.runs, f"{site}_schedules"):
             streak = (streak or at) if recorded == value else ""
         if not streak:
@@ -124,6 +151,8 @@ def _can(site: Mapping[str, Any]) -> tuple[str, str]:
     """Return (yes, no or unknown; why) for one site."""
     schedules, publishing, fence = _value(site["schedules"]), _value(site["publishing"]), site["fence"]
     state = f"schedules {schedules}, publishing {publishing}"
+    if schedules == TAKEN_DOWN:
+        return "no", f"it is taken down (run {site['schedules']['read']['by']})"
     if fence == "up":
         return "no", "its identity is fenced"
     if "off" in (schedules, publishing) or schedules == "none":

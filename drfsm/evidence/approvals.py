@@ -15,6 +15,7 @@ A no (``decline``) of the plan stops every start from it. Pure: a ``Check`` is h
 import base64
 import binascii
 import json
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
@@ -30,6 +31,9 @@ Json = Mapping[str, Any]
 SKEW_SECONDS = 300  # between two clocks
 SCHEMA_VERSION = 1
 APPROVE, DECLINE = "approve", "decline"
+_CERTIFICATE = b"-cert-v01@openssh.com"
+_KEY_FIELDS = {b"ssh-ed25519": 1, b"ecdsa-sha2-": 2, b"ssh-rsa": 2, b"sk-ssh-ed25519": 2, b"sk-ecdsa-sha2-": 3}
+"""Type of a key, as it begins -> number of its fields (RFC 4253, 5656, 8709; PROTOCOL.u2f)."""
 _TEXTS = ("decision", "procedure", "run_id", "plan_sha256", "by", "reason", "ticket", "at")
 
 # code -> (what it means, what to do)
@@ -229,7 +233,34 @@ def key_of(signature: bytes) -> str:
     key = blob[14 : 14 + length]
     if not key or len(key) != length:
         return ""
-    return f"SHA256:{base64.b64encode(sha256(key).digest()).decode().rstrip('=')}"
+    plain = _without_certificate(key)
+    return f"SHA256:{base64.b64encode(sha256(plain).digest()).decode().rstrip('=')}" if plain else ""
+
+
+def _without_certificate(key: bytes) -> bytes:
+    """Return a public key in SSH's encoding, of a certificate the key inside it; empty for what is none.
+
+    PROTOCOL.certkeys: the type, a nonce, then the fields of the key. One key with several certificates is one key.
+    """
+    kind, rest = _field(key)
+    if not kind.endswith(_CERTIFICATE):
+        return key
+    plain = kind.removesuffix(_CERTIFICATE)
+    if plain.startswith(b"sk-"):
+        plain += b"@openssh.com"
+    _nonce, rest = _field(rest)
+    fields = next((number for name, number in _KEY_FIELDS.items() if plain.startswith(name)), 0)
+    values = []
+    for _ in range(fields):
+        value, rest = _field(rest)
+        values.append(value)
+    return b"".join(len(part).to_bytes(4, "big") + part for part in (plain, *values)) if all(values) and fields else b""
+
+
+def _field(data: bytes) -> tuple[bytes, bytes]:
+    """Return the first field of SSH's encoding and what follows it; nothing twice where it is cut short."""
+    end = 4 + int.from_bytes(data[:4], "big")
+    return (data[4:end], data[end:]) if 4 < end <= len(data) else (b"", b"")  # noqa: PLR2004  a length has 4 bytes
 
 
 # --- the rule -----------------------------------------------------------------------------------------------------
@@ -348,7 +379,8 @@ def _persons(name: Any, os_user: Any, signed: Signed | None) -> set[tuple[str, s
         return {("key", signed.key), *([("signer", signed.signer)] if signed.signer else [])}
     user = os_user if isinstance(os_user, Mapping) else {}
     known = user.get("uid") is not None and user.get("host")
-    return {("name", str(name or "").strip()), *([("user", f"{user['uid']} on {user['host']}")] if known else [])}
+    plain = unicodedata.normalize("NFKC", str(name or "")).casefold()
+    return {("name", " ".join(plain.split())), *([("user", f"{user['uid']} on {user['host']}")] if known else [])}
 
 
 def told(each: Json, signed: Signed | None = None) -> str:

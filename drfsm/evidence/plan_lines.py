@@ -8,6 +8,7 @@ and the end says why, and what to do.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from drfsm.claims import bounded
 from drfsm.evidence.approvals import policy_of
 from drfsm.evidence.durations import lasting
 from drfsm.evidence.wording import NOBODY, moment
@@ -17,6 +18,16 @@ Line = tuple[int, str]
 LEGEND = "✓ holds  ✗ fails  ? known later  ⏳ waited for  ! told only  ~ would change  ← way back"
 _SEEN_WIDTH = 400  # characters of what was seen
 _MARKS = {"fails": "✗", "unread": "✗", "waits": "⏳", "warns": "!", "later": "?"}
+_ELSEWHERE = frozenset({
+    "bucket", "prefix", "execution_id", "started_at", "endpoint_url", "region", "kubeconfig_dr", "kubeconfig_primary",
+    "terraform_dir",  # where things lie
+    "workload", "namespace", "configmap", "candidate", "provider", "profile",  # the rows name these objects
+    "drain_timeout", "validation_timeout", "startup_timeout", "soak_timeout",  # the rows say how long they wait
+})  # fmt: skip
+"""Inputs of which the other lines of a plan tell."""
+_USUAL: Mapping[str, Sequence[str]] = {"soak": ("now",), "teardown": ("true",), "sync": ("none",)}
+_USUAL_WORDS = ("no", "none")
+_RISKS = frozenset({"gitops_paused", "adopt_ownership", "soak", "teardown", "reason"})
 _VERDICTS = {
     "would_start": "It would start.",
     "would_be_refused": "IT WOULD BE REFUSED.",
@@ -51,9 +62,30 @@ def _head(plan: Json) -> Iterator[Line]:
     yield 11, f"  run      {plan['run_id']}"
     if policy := policy_of(plan.get("policy")):
         yield 11, f"  needs    {policy.words}"
+    for line in _chosen(inputs):
+        yield 11, f"  with     {line}"
     if plan["frozen_now"]:
         yield 11, f"  frozen   {'; '.join(plan['frozen_now'])}"
     yield 2, f"  {LEGEND}"
+
+
+def _chosen(inputs: Json) -> Iterator[str]:
+    """Yield, for each input that was not left as it usually is, its name and value; what takes a risk comes first.
+
+    Whoever approves reads this alone. Only what the lines say elsewhere, or what leads to a place, is left out.
+    """
+    names = [name for name in sorted(inputs) if name not in _ELSEWHERE and inputs[name] not in (None, "")]
+    unusual = [name for name in names if str(inputs[name]) not in _USUAL.get(name, _USUAL_WORDS)]
+    for name in sorted(unusual, key=lambda name: (not _takes_a_risk(name), name)):
+        yield f"{'! ' if _takes_a_risk(name) else ''}{name}: {bounded(str(inputs[name]), _SEEN_WIDTH)}"
+
+
+def _takes_a_risk(name: str) -> bool:
+    return (
+        name in _RISKS
+        or name.startswith(("allow_", "no_"))
+        or name.endswith(("_unreachable", "_accepted", "_answered_for"))
+    )
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ recorded whole in the run's first record. Used by cli/approve_plan.py and cli/ap
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,14 @@ from drfsm.evidence.approvals import (
     Subject,
     judge,
     message_of,
+    policy_of,
+    signed_by,
     start_message,
 )
 from drfsm.evidence.signatures import APPROVAL, RECORD
 from drfsm.files import give_file, given_file
+from drfsm.journal import RunState
+from drfsm.journal.approval_types import APPROVAL as APPROVAL_SHAPE
 from drfsm.journal.approval_types import GIVEN
 from drfsm.runs import mirrors
 from drfsm.runs.identity import process_owner
@@ -238,6 +242,74 @@ def asked_later(policy: Policy, run_id: str, operator: str) -> dict[str, Any]:
         **({"allowed_signers": allowed} if allowed else {}),
         **({"starter": start} if start else {}),
     }
+
+
+# --- a promote, whose plan is approved after its start --------------------------------------------------
+
+
+def judged_later(
+    state: RunState, policy: Policy, given: Sequence[Mapping[str, Any]], *, plan_sha256: str, at: str
+) -> Judgement:
+    """Return the judgement on approvals of the plan that a promote waits with.
+
+    Who started the run and which keys are trusted is what its first record says. ``at``: the time when the approvals
+    are used, ISO 8601. Raises UsageFault where this computer can't check signatures.
+    """
+    check = checks_by(str(state.approval.get("allowed_signers") or ""), at)
+    of = Subject(state.machine, state.run_id, plan_sha256)
+    return judge(policy, given, of=of, starter=_starter(state, check), at=at, check=check)
+
+
+def recorded_later(policy: Policy, judgement: Judgement, *, plan_sha256: str, at: str, clock: str) -> dict[str, Any]:
+    """Return what the row ``approve`` records of the approvals that counted. ``clock``: ``store`` or ``machine``."""
+    return {
+        "policy": policy.json,
+        "plan_sha256": plan_sha256,
+        "judged_at": at,
+        "clock": clock,
+        "given": [dict(each) for each in judgement.counted],
+    }
+
+
+def held_to_policy(state: RunState, args: Mapping[str, Any], now: Callable[[], tuple[str, str]]) -> dict[str, Any]:
+    """Return the arguments of a row ``approve`` that somebody else sent, with the approvals as they are judged here.
+
+    What the arguments say of a policy, of signers and of times is a claim: only the approvals themselves are taken from
+    them. Without a policy of the run there are none. ``now``: asks for the time and whose clock it is, as ``time_of``.
+    Raises NotApproved where the approvals do not suffice, or the run's policy can't be read; UsageFault, Unreachable.
+    """
+    said, own = args.get("approval"), {name: value for name, value in args.items() if name != "approval"}
+    if not state.approval.get("policy"):
+        return own
+    policy = policy_of(state.approval["policy"])
+    if policy is None:
+        raise NotApproved(
+            "the promote may not be approved: the policy in its first record can't be read; nothing was recorded",
+            [],
+            hint=f"drfsm replay {state.run_id}; then start a new promote",
+        )
+    plan_sha256, (at, clock) = str(args.get("approved_plan") or ""), now()
+    given = said["given"] if isinstance(said, Mapping) and APPROVAL_SHAPE.fits(said) else ()
+    judgement = judged_later(state, policy, given, plan_sha256=plan_sha256, at=at)
+    if not judgement.suffices:
+        raise NotApproved(
+            f"the promote may not be approved: its policy asks for {policy.words}; nothing was recorded:",
+            [fault.words for fault in judgement.faults],
+            hint="drfsm approve, with --execution-arn or the run, collects the approvals",
+        )
+    return {**own, "approval": recorded_later(policy, judgement, plan_sha256=plan_sha256, at=at, clock=clock)}
+
+
+def _starter(state: RunState, check: Check) -> Person:
+    """Return who started a run, as its first record proves it."""
+    actor = next((actor for actor in state.actors if actor.did == "started"), None)
+    of = Subject(state.machine, state.run_id, str(state.approval.get("plan_sha256") or ""))
+    message = start_message(of, state.operator, str(state.approval.get("judged_at") or ""))
+    signed = signed_by(state.approval.get("starter") or {}, message, RECORD, check)
+    return Person(state.operator, (actor.proven if actor else {}).get("os_user") or {}, signed)
+
+
+# --- pieces ---------------------------------------------------------------------------------------------
 
 
 def start_signature(of: Subject, starter: str, at: str, check: Check) -> dict[str, Any]:

@@ -6,9 +6,10 @@ shell script: what a person reads stands in comments, every value is quoted, the
 command sets one object to what it was, however far the run's change of it came. What can't be put back is named.
 
 A pointer is put back by compare-and-swap: only where it still names the run of before or the one that this run moved it
-to, with the ETag that it had when that was read. Every other command overwrites whatever another process wrote since,
-and the head of the output says so. A run that is complete needs nothing put back, and has a script only where a person
-asks for it. No secret is in it: snapshots hold none. Used by `drfsm status --by-hand`.
+to, with the ETag that it had when that was read. So are an endpoint's records and objects (by_hand_endpoints.py). Every
+other command overwrites whatever another process wrote since, and the head of the output says so. A run that is
+complete needs nothing put back, and has a script only where a person asks for it. No secret is in it: snapshots hold
+none. Used by `drfsm status --by-hand`.
 """
 
 import json
@@ -25,12 +26,15 @@ from drfsm.dr.artifacts import run_home
 from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL
 from drfsm.dr.sites import fence_statement, schedules
 from drfsm.dr.terms import Terms, terms_of
-from drfsm.errors import DrfsmError, UsageFault
+from drfsm.dr.workload import SITES
+from drfsm.errors import DrfsmError
 from drfsm.evidence.remains import canonical
 from drfsm.evidence.wording import moment
 from drfsm.journal import Record, RunState, fold
 from drfsm.journal.record_types import Intent
 from drfsm.journal.replay import keep_first
+from drfsm.runs import by_hand_endpoints
+from drfsm.runs.by_hand_commands import aws, kubectl, lost, merge_patch
 
 _EDIT_POLICY = (
     "import json,sys; name,ours=sys.argv[1],json.loads(sys.argv[2]);"
@@ -51,7 +55,6 @@ _CHECK_POINTER = (
 _DEPLOYMENT = "Deployment/"
 _NAMES = {"namespace": "Kubernetes name", "bucket": "bucket", "prefix": "prefix", "staged_prefix": "prefix"}
 _STAGED = re.compile(r"(validations|promotes|drills)/[^/]+(/.+)?")  # below a run's prefix: dr/layout.py
-_SITES = ("primary", "dr")
 
 
 @frozen
@@ -76,7 +79,7 @@ def commands(records: Sequence[Record], *, complete_too: bool = False) -> Iterat
     undone = {entry.row for entry in state.undone}
     yield from _head(state)
     if unfit := _unfit(state):
-        yield _lost("anything", f"the records name what drfsm gives no name to: {unfit}")
+        yield lost("anything", f"the records name what drfsm gives no name to: {unfit}")
         return
     done = 0
     for change in reversed(_changes(records)):
@@ -119,7 +122,8 @@ def _complete(state: RunState) -> Iterator[str]:
 def _head(state: RunState) -> Iterator[str]:
     yield f"# Puts back by hand what {printable(state.run_id)} changed, newest first. Read each line before you run it."
     yield "# First be sure that no process works on the run, on any computer: it would change everything again."
-    yield "# All but a pointer's overwrite what others wrote since. drfsm abort, where it still goes on, does not."
+    yield "# A line with --if-match, or of route53, overwrites nobody. Every other line overwrites what others wrote"
+    yield "# since; drfsm abort, where it still goes on, does not."
     if state.dry_run:
         yield "# This was a dry run: it changed nothing."
     if state.status == "complete":
@@ -143,83 +147,63 @@ def _fact(fact: str, seen: Any, state: RunState) -> Iterator[str]:
     try:
         yield from _of(fact, seen, state)
     except (DrfsmError, AttributeError, KeyError, TypeError, ValueError) as fault:  # records of another hand: any shape
-        yield _lost(fact, f"the records can't be read as drfsm writes them: {fault}")
+        yield lost(fact, f"the records can't be read as drfsm writes them: {fault}")
 
 
 def _of(fact: str, seen: Any, state: RunState) -> Iterator[str]:
     site, _, aspect = fact.partition("_")
     terms = terms_of({"workload": workload.canonical(workload.shipped()), **state.inputs})  # none before 0.4.0
     if not isinstance(seen, Mapping):
-        yield _lost(fact, "the snapshot says nothing")
-    elif site in _SITES and aspect in _OF_A_SITE:
+        yield lost(fact, "the snapshot says nothing")
+    elif site in SITES and aspect in _OF_A_SITE:
         yield from _OF_A_SITE[aspect](site, seen, state, terms)
     elif fact in _OF_THE_STORE:
         yield from _OF_THE_STORE[fact](seen, state, terms)
     else:
-        yield _lost(fact, _WHY.get(fact, "the records hold no image that a command could set again"))
-
-
-def _lost(what: str, why: str) -> str:
-    return f"# CANNOT BE PUT BACK: {printable(what)}: {printable(why)}"
+        yield lost(fact, _WHY.get(fact, "the records hold no image that a command could set again"))
 
 
 # --- a site's objects -------------------------------------------------------------------------------------------
-
-
-def _kubectl(site: str, state: RunState, terms: Terms, *words: str) -> str:
-    if site not in _SITES:  # it becomes the name of a variable, which can't be quoted
-        raise UsageFault(f"there is no site {site!r}: one of {', '.join(_SITES)}", hint="drfsm status")
-    named = str(state.inputs.get(f"kubeconfig_{site}") or "")
-    kubeconfig = quote(named) if named else f'"$KUBECONFIG_{site.upper()}"'
-    return f"kubectl --kubeconfig {kubeconfig} -n {quote(terms.namespace)} {join(words)}"
-
-
-def _patch(site: str, state: RunState, terms: Terms, named: str, patch: Mapping[str, Any]) -> str:
-    return _kubectl(site, state, terms, "patch", named, "--type", "merge", "-p", json.dumps(patch, sort_keys=True))
 
 
 def _schedules(site: str, seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
     for name, image in seen.items():
         annotation = {"metadata": {"annotations": {schedules.BEFORE: image["before"]}}}  # null removes it
         if not name.startswith(_DEPLOYMENT):
-            yield _patch(site, state, terms, f"cronjob/{name}", {"spec": {"suspend": image["suspend"]}, **annotation})
+            yield merge_patch(
+                site, state, terms, f"cronjob/{name}", {"spec": {"suspend": image["suspend"]}, **annotation}
+            )
             continue
         replicas = 0 if image["suspend"] else schedules.parsed(image["before"]).get("replicas")
         if replicas is None:
-            yield _lost(f"{name} on {site}", "how many pods it had is not on record")
+            yield lost(f"{name} on {site}", "how many pods it had is not on record")
         else:
             named = f"deployment/{name.removeprefix(_DEPLOYMENT)}"
-            yield _patch(site, state, terms, named, {"spec": {"replicas": replicas}, **annotation})
+            yield merge_patch(site, state, terms, named, {"spec": {"replicas": replicas}, **annotation})
 
 
 def _publishing(site: str, seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
     data = {name: value for name, value in seen.items() if name != "before"}
     patch = {"data": data, "metadata": {"annotations": {schedules.BEFORE: seen.get("before")}}}
-    yield _patch(site, state, terms, f"configmap/{terms.configmap}", patch)
+    yield merge_patch(site, state, terms, f"configmap/{terms.configmap}", patch)
 
 
 def _validation(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
     if any(seen.get(name) for name in ("jobs", "pods", "objects")):
-        yield _lost("the validation's Job and files", "some were there before this run, and nothing tells them apart")
+        yield lost("the validation's Job and files", "some were there before this run, and nothing tells them apart")
         return
     staged = terms.staged(state.run_id).prefix
     if not _STAGED.fullmatch(staged.removeprefix(f"{terms.prefix.partition('/drills/')[0]}/")):
-        yield _lost("the validation's Job and files", f"{staged} is no place of a validation below {terms.prefix}")
+        yield lost("the validation's Job and files", f"{staged} is no place of a validation below {terms.prefix}")
         return
     labels = f"{RUN_LABEL}={state.run_id},{ROLE_LABEL}=validation"
     site = terms.target_site
-    yield _kubectl(site, state, terms, "delete", "jobs", "-l", labels, "--cascade=foreground", "--ignore-not-found")
-    yield _kubectl(site, state, terms, "wait", "--for=delete", "pods", "-l", labels, "--timeout=300s")
-    yield _aws(state, "s3", "rm", f"s3://{terms.bucket}/{staged}/", "--recursive")
+    yield kubectl(site, state, terms, "delete", "jobs", "-l", labels, "--cascade=foreground", "--ignore-not-found")
+    yield kubectl(site, state, terms, "wait", "--for=delete", "pods", "-l", labels, "--timeout=300s")
+    yield aws(state, "s3", "rm", f"s3://{terms.bucket}/{staged}/", "--recursive")
 
 
 # --- the bucket -------------------------------------------------------------------------------------------------
-
-
-def _aws(state: RunState, *words: str) -> str:
-    places = {"--endpoint-url": state.inputs.get("endpoint_url"), "--region": state.inputs.get("region")}
-    options = [word for name, value in places.items() if value for word in (name, str(value))]
-    return join(["aws", *options, *words])
 
 
 def _fence(site: str, seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
@@ -227,9 +211,9 @@ def _fence(site: str, seen: Mapping[str, Any], state: RunState, terms: Terms) ->
     name, ours = fence_statement.sid(site, terms.prefix), json.dumps(seen.get("statements", []), sort_keys=True)
     old, new, errors = f"policy-with-{name}.json", f"policy-without-{name}.json", f"policy-{name}.errors"
     at = ("--bucket", terms.bucket)
-    get = _aws(state, "s3api", "get-bucket-policy", *at, "--query", "Policy", "--output", "text")
-    put = _aws(state, "s3api", "put-bucket-policy", *at, "--policy", f"file://{new}")
-    delete = _aws(state, "s3api", "delete-bucket-policy", *at)
+    get = aws(state, "s3api", "get-bucket-policy", *at, "--query", "Policy", "--output", "text")
+    put = aws(state, "s3api", "put-bucket-policy", *at, "--policy", f"file://{new}")
+    delete = aws(state, "s3api", "delete-bucket-policy", *at)
     edit = f"{join(['python3', '-c', _EDIT_POLICY, name, ours])} < {old} > {new}"
     # One line, and a subshell: where the policy can't be read, nothing may be written, and `bash -e` ends.
     yield (
@@ -243,7 +227,7 @@ def _pointers(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterato
         if image is None or isinstance(image, Mapping):
             yield _pointer(f"pointer-{number}", key, image, state, terms)
         else:
-            yield _lost(f"s3://{terms.bucket}/{key}", f"it could not be read before: {image}")
+            yield lost(f"s3://{terms.bucket}/{key}", f"it could not be read before: {image}")
 
 
 def _pointer(file: str, key: str, image: Mapping[str, Any] | None, state: RunState, terms: Terms) -> str:
@@ -256,14 +240,14 @@ def _pointer(file: str, key: str, image: Mapping[str, Any] | None, state: RunSta
     pointers, now, old = terms.workload.pointers, f"{file}-now.json", f"{file}-before.json"
     at = ("--bucket", terms.bucket, "--key", key)
     missing = f"{{ grep -q NoSuchKey {file}.errors || {{ cat {file}.errors >&2; false; }}; }}"
-    get = f"{_aws(state, 's3api', 'get-object', *at, now)} --query ETag --output text 2> {file}.errors"
+    get = f"{aws(state, 's3api', 'get-object', *at, now)} --query ETag --output text 2> {file}.errors"
     known = dict.fromkeys(str(run) for run in ((image or {}).get("run_id"), _new_run(terms)) if run)
     check = join(["python3", "-c", _CHECK_POINTER, now, pointers.fields.get("run_id", "run_id"), *known])
     if image is None:
-        remove = _aws(state, "s3api", "delete-object", *at)
+        remove = aws(state, "s3api", "delete-object", *at)
         return f"( if etag=$({get}); then {check} && {remove}; else {missing}; fi )"
     body = quote(json.dumps(pointers.outward(image), sort_keys=True))
-    put = _aws(state, "s3api", "put-object", *at, "--body", old, "--content-type", "application/json")
+    put = aws(state, "s3api", "put-object", *at, "--body", old, "--content-type", "application/json")
     swap = f"then {check} && {put} --if-match \"$etag\"; else {missing} && {put} --if-none-match '*'; fi"
     return f"( printf '%s\\n' {body} > {old} && if etag=$({get}); {swap} )"
 
@@ -287,13 +271,13 @@ def _artifacts(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterat
     there = [*equal.get("first", ()), *other.get("first", ())]
     if equal.get("total", 0) + other.get("total", 0) > len(there):
         where = f"s3://{terms.bucket}/{home}"
-        yield _lost(where, "more files were there before than the records name, and nothing tells them apart")
+        yield lost(where, "more files were there before than the records name, and nothing tells them apart")
         return
     listed = ("--bucket", terms.bucket, "--prefix", staged, "--query", "Contents[].[Key]", "--output", "text")
     kept = f"{'|'.join(quote(f'{staged}{path}') for path in there)}) ;; " if there else ""
-    remove = _aws(state, "s3", "rm", f"s3://{terms.bucket}/{home}") + f'"${{key#{quote(staged)}}}"'
+    remove = aws(state, "s3", "rm", f"s3://{terms.bucket}/{home}") + f'"${{key#{quote(staged)}}}"'
     yield (
-        f"{_aws(state, 's3api', 'list-objects-v2', *listed)} | while IFS= read -r key;"
+        f"{aws(state, 's3api', 'list-objects-v2', *listed)} | while IFS= read -r key;"
         f' do case "$key" in {kept}{quote(staged)}*) {remove} ;; esac; done'
     )
 
@@ -303,13 +287,13 @@ def _runner(seen: Mapping[str, Any], state: RunState, _terms: Terms) -> Iterator
     started = result.get("instance_ids", ()) if isinstance(result, Mapping) else ()
     new = [str(name) for name in started if name not in seen.get("machines", {})]
     if seen.get("by") == "terraform":
-        yield _lost("the site that terraform brought up", "destroy it where its state lies: terraform destroy")
+        yield lost("the site that terraform brought up", "destroy it where its state lies: terraform destroy")
     elif new:
-        yield _aws(state, "ec2", "terminate-instances", "--instance-ids", *new)
+        yield aws(state, "ec2", "terminate-instances", "--instance-ids", *new)
     else:
         filters = f"Name=tag:drfsm:run,Values={state.run_id}"
         yield "# Which machines were started is not on record. Look for them by this run's tag, then terminate them:"
-        yield _aws(state, "ec2", "describe-instances", "--filters", filters)
+        yield aws(state, "ec2", "describe-instances", "--filters", filters)
 
 
 _OF_THE_SITE = "a drill made it on the site: it goes with the site's machine; on a site of your own, remove it there"
@@ -318,6 +302,8 @@ _WHY: Mapping[str, str] = {
     "promotion_run": "the promote that the drill started is a run of its own: drfsm status --by-hand <its id>",
     "runner_plan": "a plan changes nothing",
     "runner_ready": "that a machine was reached changes nothing",
+    "endpoint_insync": "a claim was written anew, and names the same site: nothing is left to put back",
+    "canary": "what this run wrote to try the site, and removed again, was nobody's",
     "site_kubeconfig": "the site's kubeconfig lies in the bundle, below private/",
     **dict.fromkeys(("restored_manifests", "restored_state", "dr_control_plane"), _OF_THE_SITE),
 }
@@ -326,6 +312,7 @@ _OF_A_SITE: Mapping[str, Callable[[str, Mapping[str, Any], RunState, Terms], Ite
     "schedules": _schedules,
     "publishing": _publishing,
     "fence": _fence,
+    "gate": by_hand_endpoints.gate,
 }
 """What follows the site's name in a fact -> its commands."""
 _OF_THE_STORE: Mapping[str, Callable[[Mapping[str, Any], RunState, Terms], Iterator[str]]] = {
@@ -334,5 +321,8 @@ _OF_THE_STORE: Mapping[str, Callable[[Mapping[str, Any], RunState, Terms], Itera
     "artifacts": _artifacts,
     "validation_job": _validation,
     "runner": _runner,
+    "active_site": by_hand_endpoints.document,
+    "endpoint_site": by_hand_endpoints.site_of_names,
+    "endpoint_ttl": by_hand_endpoints.ttl,
 }
 """The fact -> its commands."""

@@ -1,8 +1,9 @@
 """How what would be done now differs from a plan, in words: why `--plan FILE` refuses.
 
-Compared are the declaration, the inputs, the rows, what each row would change, and every fact with what it is about.
-Not compared is what comes and goes by itself, which the run waits for or tells anyway (``COMES_AND_GOES``), and what
-only informs: times, missed runs, the lease, which the start itself asks for. Pure. Used by cli/plan_option.py.
+Compared are the declaration, the inputs, every fact with what it is about, and all that a reader is shown of the rows,
+the findings and the way back: whoever approves a plan reads these words, so they must be drfsm's own. Not compared is
+what comes and goes by itself, which the run waits for or tells anyway (``COMES_AND_GOES``), and what only informs:
+times, missed runs, the lease, which the start itself asks for. Pure. Used by cli/plan_option.py.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,6 +14,17 @@ from drfsm.claims import bounded
 Json = Mapping[str, Any]
 COMES_AND_GOES = frozenset({"primary_inflight", "dr_inflight", "primary_backlog", "dr_backlog", "alarm_state"})
 """Facts about Jobs and alarms. One that would stop the run is a finding, whatever the plan says."""
+_INFORMS = frozenset({
+    "made_at", "made_by", "options", "lease", "durations", "missed_runs",  # asked anew, or only told
+    "outcome", "unread",  # a start asks for these anew, and refuses by them
+    "policy",  # cli/approved_start.py holds it against the policy of today
+    "sha256", "schema_version", "version", "run_id", "procedure",  # of the document, checked where it is read
+    "machine_sha256", "inputs", "withheld",  # ``differing_terms``
+    "facts", "rows",  # below
+})  # fmt: skip
+"""Parts of a plan that are not compared as they stand; every other one is."""
+_OF_A_ROW = frozenset({"seconds", "already", "changes", "guards", "row", "number"})  # times, or compared below
+_OF_A_GUARD = frozenset({"why", "outcome", "value"})  # what was seen, in words; and what a fact says, compared below
 _NOT_READ: Json = {"value": "not read", "about": {}}
 _LONGEST = 300
 
@@ -32,6 +44,10 @@ def differing_world(planned: Json, now: Json) -> Iterator[str]:
     """Yield, in words, how what was read, and what would be done, differ. Both are whole plans that fit the schema."""
     yield from _facts(planned["facts"], now["facts"])
     yield from _rows(planned["rows"], now["rows"])
+    for name in sorted((planned.keys() | now.keys()) - _INFORMS - {"findings"}):
+        if planned.get(name) != now.get(name):
+            yield f"{name}: planned {_words(planned.get(name))}, now {_words(now.get(name))}"
+    yield from _findings(planned.get("findings", ()), now.get("findings", ()))
 
 
 def _inputs(planned: Json, now: Json, but: Collection[str]) -> Iterator[str]:
@@ -77,6 +93,60 @@ def _rows(planned: Sequence[Json], now: Sequence[Json]) -> Iterator[str]:
             was, is_now = before.get(key), after.get(key)
             if was != is_now:
                 yield f"{new['trigger']}, {bounded(key[1], _LONGEST)}: planned {_change(was)}, now {_change(is_now)}"
+        yield from _of_a_row(old, new)
+
+
+def _of_a_row(planned: Json, now: Json) -> Iterator[str]:
+    """Yield how the words of a row differ, and its guards: all that is printed of it but times."""
+    for name in sorted((planned.keys() | now.keys()) - _OF_A_ROW):
+        if planned.get(name) != now.get(name):
+            was, is_now = _words(planned.get(name)), _words(now.get(name))
+            yield f"{bounded(now['row'])}, {name}: planned {was}, now {is_now}"
+    before, after = ({_check(each): each for each in row.get("guards", ())} for row in (planned, now))
+    for key in dict.fromkeys((*before, *after)):
+        was, is_now = (_outcome(checks.get(key)) for checks in (before, after))
+        if was != is_now and (key not in before or key not in after or "known later" not in (was, is_now)):
+            yield f"{bounded(now['row'])}, guard {bounded(key[0], _LONGEST)}: planned {was}, now {is_now}"
+
+
+def _check(guard: Json) -> tuple[str, str]:
+    """Return what names a check, and all its words that do not depend on what was read."""
+    return str(guard["guard"]), str(sorted((name, guard[name]) for name in guard.keys() - _OF_A_GUARD))
+
+
+def _outcome(guard: Json | None) -> str:
+    """Return what a check said. A fact that comes and goes may say another thing at any time."""
+    if guard is None:
+        return "another one, or none"
+    if guard["outcome"] == "later":
+        return "known later"
+    if guard["fact"] in COMES_AND_GOES:
+        return "it comes and goes"
+    return f"{bounded(str(guard['outcome']))} ({bounded(_value(guard))})"
+
+
+def _findings(planned: Sequence[Json], now: Sequence[Json]) -> Iterator[str]:
+    """Yield each finding that only one of the two has. What was seen, in words, may differ."""
+    before, after = ({_finding(each): each for each in findings} for findings in (planned, now))
+    for key, finding in {**before, **after}.items():
+        if (key in before) != (key in after) and finding["fact"] not in COMES_AND_GOES:
+            words = bounded(f"{finding['row']}: {finding['fact']} is {_value(finding)}: {finding['because']}", _LONGEST)
+            yield f"finding {'planned, not now' if key in before else 'now, not planned'}: {words}"
+
+
+def _finding(finding: Json) -> str:
+    return str(sorted((name, finding[name]) for name in finding.keys() - {"why", "value"})) + _value(finding)
+
+
+def _words(value: object) -> str:
+    """Return a part of a plan in words: a list one by one, of an object its words."""
+    if isinstance(value, Mapping):
+        return bounded(
+            str(next((value[name] for name in ("words", "none", "unknown") if value.get(name)), value)), _LONGEST
+        )
+    if isinstance(value, list | tuple):
+        return bounded("; ".join(map(str, value)) or "nothing", _LONGEST)
+    return _shown(value)
 
 
 def _key(change: Json) -> tuple[str, str, str]:

@@ -1,13 +1,17 @@
 """Plans that dry runs showed: each is reserved for one run and its nonce, and one start may use it.
 
     <home>/plans/<sha256>.json    {schema_version, run_id, nonce, dry_run}: kept when a dry run shows its plan
-    <home>/plans/<run>.used       made once, by the start that uses it; holds the plan's SHA-256
+    <home>/plans/<run>.used       made by the start that uses it, which holds a lock on it; the plan's SHA-256
+
+A start that was killed before its run's first record used nothing: its lock is gone and its bundle has no record, so
+the next start takes the plan over.
 
 A plan belongs to one run (dr/procedures/approval.py): the plan of a dry run can be approved only if the start takes
 that run's id and nonce. On another machine the operator gives them (``RUN:NONCE``, as the dry run printed them). The
 mirror in S3 shows whether another machine has started the run. Used by cli/promote.py.
 """
 
+import fcntl
 import json
 import os
 
@@ -76,8 +80,13 @@ def _read(name: str) -> bytes | None:
 
 def refuse_used(reserved: Reserved, *, mirrored: bool) -> None:
     """Raise ActionFailed if a start has used this plan: here, or (``mirrored``: it has records in S3) anywhere."""
-    if mirrored or _read(_used(reserved)) is not None:
+    if mirrored:
         raise _spent(reserved)
+    if _read(_used(reserved)) is None:
+        return
+    with bundle.own_home() as home:
+        descriptor = _taken_over(home, reserved)
+        os.close(descriptor)  # only asked: ``use`` takes it
 
 
 def use(sha256: str, reserved: Reserved) -> None:
@@ -88,17 +97,44 @@ def use(sha256: str, reserved: Reserved) -> None:
     with bundle.own_home() as home:
         try:
             descriptor = home.create(_used(reserved))
+            _lock(descriptor, reserved)
         except UsageFault:
-            if home.has(_used(reserved)):
-                raise _spent(reserved) from None
-            raise
-        with os.fdopen(descriptor, "wb") as file:
-            try:
-                file.write(f"{sha256}\n".encode())
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError as fault:
-                raise disk_fault(fault, "cannot record that the plan is used", bundle.home()) from None
+            if not home.has(_used(reserved)):
+                raise
+            descriptor = _taken_over(home, reserved)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{sha256}\n".encode(), 0)
+            os.fsync(descriptor)
+        except OSError as fault:
+            os.close(descriptor)
+            raise disk_fault(fault, "cannot record that the plan is used", bundle.home()) from None
+        # It stays open until this process ends, and the lock with it: no other start takes the plan over meanwhile.
+
+
+def _taken_over(home: Directory, reserved: Reserved) -> int:
+    """Return the locked file of a plan whose start was killed before its run began. Raises ActionFailed otherwise.
+
+    A bundle that is gone counts as begun: nobody can tell.
+    """
+    place = bundle.home() / "runs" / reserved.run_id
+    descriptor = home.open(_used(reserved), os.O_RDWR) if place.is_dir() else None
+    if descriptor is None:
+        raise _spent(reserved)
+    _lock(descriptor, reserved)
+    if bundle.has_begun(place):
+        os.close(descriptor)
+        raise _spent(reserved)
+    return descriptor
+
+
+def _lock(descriptor: int, reserved: Reserved) -> None:
+    """Lock a used plan's file. Raises ActionFailed, and closes it, where a start that goes on holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise _spent(reserved) from None
 
 
 def give_back(reserved: Reserved) -> None:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 
-from drfsm.adapters.file_journal import FileJournal
+from drfsm.adapters.file_journal import FileJournal, read_chain
 from drfsm.adapters.ssh_signatures import signer_of, verifier_of
-from drfsm.claims import yaml_of
+from drfsm.claims import bounded, yaml_of
 from drfsm.engine import Runner
 from drfsm.engine.inputs import check_inputs
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import LeaseHeld, LeaseLost, NotApproved, Unreadable, UsageFault
 from drfsm.evidence.signatures import RECORD
-from drfsm.journal import RunState
+from drfsm.journal import RunState, fold
 from drfsm.resources import shipped
 from drfsm.runs import approvals, bundle, trust
 from drfsm.runs.children import Verbs
@@ -94,7 +94,12 @@ def start_child(
     *,
     parent: Path,
 ) -> RunState:
-    """Start a run that belongs to another one. ``parent``: the bundle of that other run."""
+    """Start a run that belongs to another one. ``parent``: the bundle of that other run.
+
+    Raises UsageFault where a promote would begin without the policies that the other run was started under.
+    """
+    if machine == "promote" and inputs.get("target") == "canonical":
+        check_config(fold(read_chain(parent).records).config, invocation.config)
     beside = _pinned(machine, run_id, inputs, invocation)
     with _new_run(machine, inputs, invocation, run_id, str(place), lambda _place: None) as run:
         return run.work(lambda runner: runner.start(inputs, run_id=run_id, scope=scope, pinned=beside), parent=parent)
@@ -111,6 +116,23 @@ def _pinned(machine: str, run_id: str, inputs: Mapping[str, Any], invocation: In
         **({"config": dict(invocation.config)} if invocation.config else {}),
         **({"approval": asked} if asked else {}),
     }
+
+
+def check_config(started_with: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raise UsageFault where a run was started with a drfsm.toml, and the process at hand goes by none or another one.
+
+    Both {path, sha256}, {} for none, or for one with faults. The file at the same path may have been edited since: its
+    policies of today count.
+    """
+    if not started_with or any(here.get(name) == value for name, value in started_with.items()):
+        return
+    path = str(started_with.get("path") or "")
+    found = f"goes by {bounded(str(here['path']))}" if here.get("path") else "finds none, or one with faults"
+    raise UsageFault(
+        f"the run was started with the configuration {bounded(path)}, and this command {found}: the promote is not"
+        " begun, as the policies of its approval would be missing",
+        hint=f"DRFSM_CONFIG={quote(path)} drfsm config check; then, with the same variable: drfsm resume",
+    )
 
 
 def _check_approved(machine: str, invocation: Invocation, pinned: Mapping[str, Any] | None) -> None:

@@ -34,6 +34,7 @@ from drfsm.errors import (
     GuardRefused,
     IllegalTransition,
     LeaseHeld,
+    NotApproved,
     NotWaiting,
     Unreachable,
     Unreadable,
@@ -41,7 +42,7 @@ from drfsm.errors import (
 )
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
-from drfsm.runs import bundle, mirrors, notices, trust, wiring
+from drfsm.runs import approvals, bundle, mirrors, notices, trust, wiring
 from drfsm.runs.deliveries import Deliveries
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.signals import stopping
@@ -224,13 +225,35 @@ class Worker:
             return Position(runner.state.state, RUNNING, **self._mirror())  # it went on before: an answer was lost
         refused = ""
         if not runner.state.ended and (task.trigger or not _waits(records)):
-            refused = _fire(runner, task)
+            refused = self._fire(runner, task)
         state = runner.state
         if state.status == HELD and _was_stopped(read_chain(_known(task.run_id)).records):
             return None
         ways, reading = runner.next_actions(), state.facts.get("approval")
         digest = str(reading.seen["sha256"]) if "approve" in ways and reading is not None and reading.seen else ""
         return Position(state.state, state.status, refused or state.reason, ways, digest, **self._mirror())
+
+    def _fire(self, runner: Runner, task: Task) -> str:
+        """Take the runner's next row, or a person's; return why that was refused, "" if it was not."""
+        trigger = "" if task.trigger == RESUME else task.trigger
+        if not trigger:
+            runner.advance()
+            return ""
+        try:
+            runner.advance(trigger, self._judged(runner.state, trigger, dict(task.args)))
+        except NotApproved as refused:
+            self._tell(f"{task.run_id}: {refused.what} {'; '.join(refused.differences)}")
+            return " ".join([refused.what, *refused.differences])
+        except (IllegalTransition, GuardRefused) as refused:
+            return refused.what
+        return ""
+
+    def _judged(self, state: RunState, trigger: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Return what a person's row takes: an approval is judged here again, as whoever can answer can send one."""
+        if trigger != "approve":
+            return args
+        places = {name: place for name, place in self._invocation.places.items() if place}
+        return approvals.held_to_policy(state, args, lambda: approvals.time_of({**state.inputs, **places}))
 
     # --- answers ----------------------------------------------------------------------------------------
 
@@ -301,19 +324,6 @@ class Heart:
         """End it."""
         self._ended.set()
         self._thread.join()
-
-
-def _fire(runner: Runner, task: Task) -> str:
-    """Take the runner's next row, or a person's; return why that was refused, "" if it was not."""
-    trigger = "" if task.trigger == RESUME else task.trigger
-    if not trigger:
-        runner.advance()
-        return ""
-    try:
-        runner.advance(trigger, dict(task.args))
-    except (IllegalTransition, GuardRefused) as refused:
-        return refused.what
-    return ""
 
 
 def _here(run_id: str) -> Path | None:

@@ -445,6 +445,15 @@ def test_a_refusal_says_how_the_holder_goes_on(changed: Mapping[str, Any], hint:
     assert str(refused.value.hint).startswith(f"{hint}; or,")
 
 
+def test_a_lease_that_nobody_could_read_again_is_not_written() -> None:
+    """Its epoch is the highest that can be read: somebody wrote it, and the next one would be damaged."""
+    store = store_with({"epoch": (1 << 53) - 1, "held": False}, "ended")
+    before = store.objects[KEY]
+    with pytest.raises(ActionFailed, match="can't be raised above 9007199254740991"):
+        S3Lease(store, PREFIX, clock=Clock()).acquire(**BY)
+    assert store.objects[KEY] == before
+
+
 @pytest.mark.parametrize("epoch", [-1, 1 << 53, "4", None])
 def test_an_owner_without_an_epoch_that_can_be_read_knows_none(epoch: Any) -> None:
     """It is a claim like any other."""

@@ -185,8 +185,16 @@ HOLDS: Mapping[str, tuple[str, dict[str, str], Policy | None]] = {
         Policy(2, True, 7200.0, False),  # noqa: FBT003
     ),
     "what the environment says of all": (
-        "[policies]\ntwo_people = true\nfailback.approvals = 2\n",
-        {"DRFSM_TWO_PEOPLE": "0", "DRFSM_APPROVAL_EXPIRES": "1.5"}, Policy(2, False, 5400.0, False),  # noqa: FBT003
+        "[policies]\nfailback.approvals = 2\n",
+        {"DRFSM_TWO_PEOPLE": "1", "DRFSM_APPROVAL_EXPIRES": "1.5"}, Policy(2, True, 5400.0, False),  # noqa: FBT003
+    ),
+    "an environment that is stricter than the file": (
+        "[policies]\ntwo_people = false\napproval_expires = '2h'\nfailback.approvals = 2\n",
+        {"DRFSM_TWO_PEOPLE": "1", "DRFSM_APPROVAL_EXPIRES": "1.5"}, Policy(2, True, 5400.0, False),  # noqa: FBT003
+    ),
+    "an environment that is weaker than the file": (
+        "[policies]\ntwo_people = true\napproval_expires = '2h'\nfailback.approvals = 2\n",
+        {"DRFSM_TWO_PEOPLE": "0", "DRFSM_APPROVAL_EXPIRES": "48"}, Policy(2, True, 7200.0, False),  # noqa: FBT003
     ),
     "its own words before those": (
         "[policies]\ntwo_people = true\nfailback = {approvals = 3, distinct = false, expires = 60, signed = true}\n",
@@ -230,6 +238,19 @@ def test_a_drill_that_is_resumed_starts_its_promote_under_the_policy(
     for name in ("drill", "worker"):  # these begin a run
         with pytest.raises(DeclarationFault):
             held(f"typo = 1\n{rules}", tmp_path, name, "promote")
+
+
+FILE = {"path": "/etc/drfsm.toml", "sha256": "a" * 64}
+
+
+@pytest.mark.parametrize("here", [{}, {"path": "/home/bea/drfsm.toml", "sha256": "b" * 64}], ids=["none", "another"])
+def test_a_drill_starts_its_promote_under_the_file_that_it_was_started_with(here: Mapping[str, str]) -> None:
+    """From another directory, or with a typo in the file, no promote begins; the edited file, or its copy, will do."""
+    with pytest.raises(UsageFault, match=r"was started with the configuration /etc/drfsm\.toml"):
+        wiring.check_config(FILE, here)
+    for same in ({**FILE, "sha256": "b" * 64}, {**FILE, "path": "/root/drfsm.toml"}):
+        wiring.check_config(FILE, same)
+    wiring.check_config({}, here)
 
 
 def test_no_other_door_starts_what_nobody_approved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -434,7 +434,7 @@ def test_a_flag_outranks_the_environment_that_the_file_and_that_the_default(
     from_file = {name: context.params[name] for name in bound}
 
     for name, value in others.items():
-        monkeypatch.setenv(str(options[name].envvar), value)
+        monkeypatch.setenv(variables_of(options[name])[0], value)
     context, where = sources(words, rest)
     assert {where[name] for name in bound} == {ParameterSource.ENVIRONMENT}
     same = {name for name in bound if context.params[name] == from_file[name]}
@@ -444,11 +444,17 @@ def test_a_flag_outranks_the_environment_that_the_file_and_that_the_default(
     assert {where[name] for name in bound} == {ParameterSource.COMMANDLINE}
 
     for name in bound:
-        monkeypatch.delenv(str(options[name].envvar))
+        monkeypatch.delenv(variables_of(options[name])[0])
     monkeypatch.setenv("DRFSM_CONFIG", "none")
     required = {name: value for name, value in others.items() if options[name].required}
     _, where = sources(words, (*rest, *flags_of(words, required)))
     assert {where[name] for name in bound.keys() - required} <= {ParameterSource.DEFAULT}
+
+
+def variables_of(parameter: click.Parameter) -> tuple[str, ...]:
+    """Return the variables of a parameter, the first one outranks the others."""
+    names = parameter.envvar or ()
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def other_value(key: Key, place: Path) -> str:
@@ -483,6 +489,32 @@ def test_the_variables_of_other_tools_outrank_the_file_too(
     (place / "drfsm.toml").write_text(written(GOOD), encoding="utf-8")
     monkeypatch.setenv(variable, "http://127.0.0.1:1")
     assert sources(words, REST.get(words, ()))[1][name] is ParameterSource.DEFAULT
+
+
+SITE_OPTIONS = [(words, name) for words, name, _ in BOUND if name in ("kubeconfig_dr", "kubeconfig_primary")]
+
+
+@pytest.mark.parametrize(("words", "name"), SITE_OPTIONS)
+def test_a_site_s_kubeconfig_is_taken_from_the_variable_that_other_tools_have(
+    place: Path, monkeypatch: pytest.MonkeyPatch, words: str, name: str
+) -> None:
+    """By every command that has the option: it outranks the file, and drfsm's own variable outranks it."""
+    (place / "drfsm.toml").write_text(written(GOOD), encoding="utf-8")
+    for variable, value in ((name.upper(), "theirs.yaml"), (f"DRFSM_{name.upper()}", "ours.yaml")):
+        monkeypatch.setenv(variable, value)
+        context, where = sources(words, REST.get(words, ()))
+        assert (context.params[name], where[name]) == (value, ParameterSource.ENVIRONMENT)
+
+
+def test_every_command_with_a_site_s_kubeconfig_reads_its_variables() -> None:
+    """But a drill, whose site is typed; and a verb on a run, which has recorded its kubeconfigs."""
+    having = {(words, p.name or "") for words, command in LEAVES.items() for p in command.params}
+    having = {(words, name) for words, name in having if name in ("kubeconfig_dr", "kubeconfig_primary")}
+    others = {words for words, _ in having - {*SITE_OPTIONS} if words.split()[0] not in ON_A_RUN}
+    assert others == {"drill", "plan drill"}
+    assert {"failback", "promote", "plan failback", "plan promote", "doctor", "dashboard serve"} <= {
+        words for words, _ in SITE_OPTIONS
+    }
 
 
 @pytest.mark.parametrize(
@@ -558,6 +590,19 @@ def test_whom_to_trust_is_said_by_a_named_file_only(
     (place / "drfsm.toml").write_text("a = 1", encoding="utf-8")
     assert trusted() == [None, None]
     assert "whom it trusts is not trusted here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "says"), [("pointers", False), ("doctor", False), ("failback", True)])
+def test_that_a_file_s_word_on_trust_counts_for_nothing_is_said_where_trust_matters(
+    place: Path, capsys: pytest.CaptureFixture[str], command: str, *, says: bool
+) -> None:
+    """And not by every command that takes a bucket from a file that was come upon."""
+    (place / "drfsm.toml").write_text(written(GOOD), encoding="utf-8")
+    words = {"pointers": "pointers show"}.get(command, command)
+    sources(words, REST.get(words, ()))
+    err = capsys.readouterr().err
+    assert f"configuration: {place / 'drfsm.toml'}" in err
+    assert ("trust.allowed_signers not used" in err) is says
 
 
 def test_show_says_where_each_value_comes_from(place: Path, drfsm: Drfsm, monkeypatch: pytest.MonkeyPatch) -> None:

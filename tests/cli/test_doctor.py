@@ -17,6 +17,7 @@ from attrs import evolve
 from jsonschema import Draft202012Validator
 
 from drfsm import __version__
+from drfsm.cli.doctor import _fitting
 from drfsm.cli.explanations import explained, finding_codes, shipped_machines
 from drfsm.dr import workload
 from drfsm.dr.terms import terms_of
@@ -24,8 +25,8 @@ from drfsm.engine.inputs import check_inputs
 from drfsm.errors import ActionFailed, DrfsmError, Unreachable
 from drfsm.journal import fold
 from drfsm.resources import shipped
-from drfsm.runs.doctor import examination, proof, the_sites, this_machine
-from drfsm.runs.doctor.codes import ACCEPTED, CODES, ERROR, SEVERITIES, UNKNOWN, WARNING, page_table
+from drfsm.runs.doctor import canonical_site, examination, proof, the_sites, the_store, this_machine
+from drfsm.runs.doctor.codes import ACCEPTED, CODES, ERROR, MEND, SEVERITIES, UNKNOWN, WARNING, page_table
 from drfsm.runs.doctor.findings import Finding, Look, finding
 from drfsm.runs.doctor.report import Report, report
 from drfsm.runs.trust import sha256_of
@@ -202,12 +203,65 @@ def test_the_inputs_that_are_looked_with_are_inputs_of_the_machine(machine: str)
     assert inputs["allow_tag"] == "no"
 
 
-def test_a_fence_is_looked_at_where_both_roles_are_named() -> None:
-    """Else it is told that none is prepared."""
+def test_a_failback_is_judged_as_a_start_without_a_fence() -> None:
+    """The file names roles, and asks for no fence; what the fence would settle is said beside the finding."""
     spec = load_machine((shipped("machines") / "failback.yaml").read_bytes(), source="failback")
-    one, both = {"fence_primary_role": "a"}, {"fence_primary_role": "a", "fence_dr_role": "b"}
-    assert examination.inputs_for(spec, {**GIVEN, **one})["fence_primary"] == "none"
-    assert examination.inputs_for(spec, {**GIVEN, **both})["fence_dr"] == "asked"
+    inputs = examination.inputs_for(spec, {**GIVEN, "fence_primary_role": "a", "fence_dr_role": "b"})
+    assert (inputs["fence_primary"], inputs["fence_dr"]) == ("none", "none")
+    gitops = Finding("gitops_is_paused", ERROR, "failback", "gitops is present", "pause it")
+    other = Finding("dr_owns", ERROR, "failback", "owner is other")
+    first, second = examination.with_the_fence([gitops, other], [other])
+    assert first.mend == "pause it; or start with --fence-primary --fence-dr: this then passes"
+    assert (first.severity, second) == (ERROR, other)
+
+
+@pytest.mark.parametrize(
+    ("primary", "dr", "site"),
+    [
+        ("on", "off", "primary"), ("on", "none", "primary"), ("off", "on", "dr"), ("off", "mixed", "dr"),
+        ("on", "on", ""), ("off", "off", ""), ("not known", "on", ""), ("off", "not known", ""),
+    ],
+)  # fmt: skip
+def test_an_unclaimed_site_is_canonical_if_it_alone_publishes(primary: str, dr: str, site: str) -> None:
+    """What the schedules don't tell is not known."""
+    assert canonical_site.publishing_site({"primary": primary, "dr": dr}) == site
+
+
+@pytest.mark.parametrize(("site", "expected"), [("dr", []), ("", ["not_read"]), ("primary", ["runner_is_nobodys"])])
+def test_a_machine_that_may_carry_the_canonical_site_is_never_to_be_terminated(site: str, expected: list[str]) -> None:
+    """Only where the primary is known to be canonical does a machine of DR count as left over."""
+    runner = SimpleNamespace(instance_id="i-1", state="running", tags={})
+    seen = look()
+    seen.world.infrastructure = SimpleNamespace(runners=lambda _tags: [runner])  # type: ignore[misc]
+    found = list(canonical_site.machines(seen, site))
+    assert codes(found) == expected
+    assert not any("terminate" in each.mend for each in found)
+
+
+def test_a_site_is_taken_down_if_the_run_saw_its_machines_gone() -> None:
+    """Of the same kubeconfig, by a failback that ended; a machine that was left, or a skipped teardown, is none."""
+    gone = {"tear_down_dr": {"terminated": ["i-1"], "left": 0}}
+    usual: dict[str, Any] = {"machine": "failback", "status": "complete", "inputs": {"kubeconfig_dr": "/d.yaml"}}
+    whole = evolve(fold(()), **usual, results=gone)
+    assert canonical_site.took_down(whole, "/d.yaml")
+    assert not canonical_site.took_down(whole, "/other.yaml")
+    nothing = {"tear_down_dr": {"terminated": [], "left": 0}}
+    changes: list[dict[str, Any]] = [{"results": {}}, {"status": "held"}, {"machine": "promote"}, {"results": nothing}]
+    for change in changes:
+        assert not canonical_site.took_down(evolve(whole, **change), "/d.yaml")
+
+
+def test_the_row_that_takes_dr_down_has_the_name_that_is_looked_for() -> None:
+    """In every row of the failback that terminates machines."""
+    spec = load_machine((shipped("machines") / "failback.yaml").read_bytes(), source="failback")
+    assert {row.trigger for row in spec.rows if row.action == "terminate_runners"} == {canonical_site.TEAR_DOWN}
+
+
+def test_a_site_that_was_taken_down_is_told_by_that_reason() -> None:
+    """Not as one that can't be reached."""
+    seen = look(dr=the_sites.FailsFast(Unreached(), "DR is taken down (run failback-1)"))
+    (found,) = the_sites.deadlines(seen)
+    assert found.words == "DR is taken down (run failback-1)"
 
 
 def test_a_cronjob_without_a_deadline_is_told_with_the_command_that_mends_it() -> None:
@@ -310,6 +364,49 @@ def test_a_drill_for_which_nobody_answers_is_told() -> None:
     assert codes(proof.age(look(), drill(vouched="signed"))) == []
 
 
+def proven(days: float, vouched: str, **fields: Any) -> proof.Drill:
+    """Return a green drill that was proven so many days from now."""
+    at = (NOW + timedelta(days=days)).isoformat()
+    results = {**RESULTS, "verify_validation": {"validated_at": at}}
+    return drill(results, vouched, run_id=f"drill-{vouched}-{days:g}", started_at=at, **fields)
+
+
+FAILED = proven(-9, "own", status="failed")
+
+
+@pytest.mark.parametrize(
+    ("drills", "green", "failed"),
+    [
+        ([proven(-20, "own"), FAILED], "drill-own--20", 1),
+        ([proven(-20, "own"), FAILED, proven(-1, "claim")], "drill-own--20", 1),  # a claim hides neither
+        ([proven(-20, "own"), FAILED, proven(9999, "claim")], "drill-own--20", 1),
+        ([proven(-20, "own"), FAILED, proven(9999, "signed")], "drill-own--20", 1),  # no clock says so
+        ([proven(-20, "own"), FAILED, proven(-1, "signed")], "drill-signed--1", 0),
+        ([proven(-20, "signed"), proven(-1, "own")], "drill-own--1", 0),
+        ([FAILED, proven(-2, "claim"), proven(-1, "claim")], "drill-claim--1", 1),  # there is no better one
+        ([FAILED, proven(1, "claim")], None, 1),
+        ([proven(200 / 86400, "own")], "drill-own-0.00231481", 0),  # another clock may be a little ahead
+        ([], None, 0),
+    ],
+    ids=str,
+)
+def test_a_claim_displaces_no_drill_for_which_somebody_answers(
+    drills: list[proof.Drill], green: str | None, failed: int
+) -> None:
+    """Anybody who can write to the bucket can put a drill there, of any date."""
+    known = proof.of_drills(look(), drills, None)
+    assert (known.green.state.run_id if known.green else None) == green
+    assert len(known.failed) == failed
+
+
+def test_a_backup_of_the_future_has_no_age() -> None:
+    """Its time is a claim, too: it counts as unknown, and not as fresh. A little ahead is another clock."""
+    for days, expected in ((9999, ["not_read"]), (0.001, []), (-1, ["backup_is_too_old"])):
+        entry = {"uri": "s3://b/k", "damaged": [], "created_at": (NOW + timedelta(days=days)).isoformat()}
+        seen = look(inputs={"recovery_point_objective": "3600"})
+        assert codes(the_store.age(seen, entry)) == expected
+
+
 GARBAGE: tuple[Any, ...] = (None, "x", 7, [], ["x"], {}, {"a": {"b": []}}, True)
 
 
@@ -402,6 +499,20 @@ def test_the_textfile_is_one_whatever_a_subject_holds() -> None:
 # --- as a command ---------------------------------------------------------------------------------------
 
 
+KUBECTL = "kubectl --kubeconfig /a/long/way/to/the/primary.yaml -n jobs patch cronjob daily -p '{\"spec\":{}}'"
+
+
+@pytest.mark.parametrize(
+    "mend", [KUBECTL, f"read it first; if it is right: {KUBECTL}", f"`{KUBECTL}`, then look again"]
+)
+def test_a_command_that_mends_is_never_folded(mend: str) -> None:
+    """A command with a line break in it can't be pasted; words around it are folded."""
+    parts = _fitting(f"{MEND}{mend}", 70)
+    assert any(KUBECTL in part for part in parts)
+    words = "a sentence of many words that no terminal of seventy columns shows on one line"
+    assert len(_fitting(f"{MEND}{words}", 70)) == 2
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -430,6 +541,7 @@ def test_without_credentials_and_sites_nothing_is_known(drfsm: Drfsm) -> None:
     subjects = {each["subject"] for each in told["findings"] if each["severity"] == UNKNOWN}
     assert {"clock", "credentials", "conditional writes", "backups", "lease", "runs", "primary", "dr"} <= subjects
     assert not {"clock", "backups", "lease"} & set(told["held"])
+    assert "/dev/null" not in answer.out
     assert ACCEPTED not in {each["severity"] for each in told["findings"]}
 
 

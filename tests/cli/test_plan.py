@@ -222,6 +222,8 @@ def test_a_plan_of_another_machine_gives_no_place_of_this_one(
 ) -> None:
     """A kubeconfig that a stranger names could run his program: it must be typed here. Typed, the plan is held to."""
     monkeypatch.setenv("DRFSM_HOME", str(tmp_path / "another home"))
+    for name in ("KUBECONFIG_DR", "KUBECONFIG_PRIMARY"):  # the sandbox's, and this user's own word
+        monkeypatch.delenv(name, raising=False)
     answer = started(site, typed, file)
     assert answer.code == ExitCode.USAGE
     assert "add --kubeconfig-dr, --kubeconfig-primary" in answer.err

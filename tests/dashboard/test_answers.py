@@ -9,6 +9,9 @@ from drfsm.dashboard import sites
 from drfsm.dashboard.gather import writable
 from drfsm.dashboard.runs import SeenRun
 from drfsm.dashboard.values import Unread, none, unknown
+from drfsm.dr import workload
+from drfsm.engine import Run, SystemClock
+from drfsm.errors import Unreachable
 from drfsm.evidence.wording import NO_WRITES, NOBODY
 from drfsm.journal import RunState
 from drfsm.resources import shipped
@@ -34,6 +37,8 @@ PUBLISH: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "both are off": (OFF, OFF, "no"),
     "no schedule starts a Job": (site("off"), OFF, "no"),
     "a site has no schedules": (site("none"), OFF, "no"),
+    "a site is taken down": (site(), site(sites.TAKEN_DOWN, sites.TAKEN_DOWN), "yes"),
+    "the only one left is off": (OFF, site(sites.TAKEN_DOWN, sites.TAKEN_DOWN), "no"),
     "publishing is off": (site(publishing="off"), OFF, "no"),
     "the one that is on is fenced": (site(fence="up"), OFF, "no"),
     "its fence is not known": (site(fence="?"), OFF, "unknown"),
@@ -54,6 +59,42 @@ def frozen(word: str, **state: Any) -> SeenRun:
     state |= {"run_id": "promote-1", "machine": "promote", "status": "held", "scope": "live"}
     known = RunState(frozen_since={word: TIME}, **state)
     return SeenRun(KnownRun(Path("promote-1"), known), (), "mirror", is_here=False)
+
+
+PLACE = {
+    "bucket": "results", "prefix": "jobs", "namespace": "batch", "candidate": "local", "provider": "p", "profile": "q",
+    "configmap": "settings", "cronjob": "", "cronjob_selector": "", "resume_cronjobs": "", "taker": "dr",
+    "workload": workload.canonical(workload.shipped()),
+}  # fmt: skip
+
+
+class Away:
+    """A world of which no cluster can be reached."""
+
+    def site(self, _name: str) -> Any:
+        """Fail."""
+        raise Unreachable("listing: no answer", cause="Cannot reach dr (timed out): https://d")
+
+
+@pytest.mark.parametrize("kubeconfig", ["/d.yaml", "/other.yaml"])
+def test_a_dr_that_the_last_failback_took_down_is_told_as_that_and_is_not_unread(kubeconfig: str) -> None:
+    """Only the one of that run's kubeconfig: any other that can't be reached is not known."""
+    results = {"tear_down_dr": {"terminated": ["i-1"], "left": 0}}
+    inputs = {"kubeconfig_dr": "/d.yaml"}
+    state = RunState(
+        run_id="failback-1", machine="failback", status="complete", scope="live", ended_at=TIME, inputs=inputs,
+        results=results,
+    )  # fmt: skip
+    run = SeenRun(KnownRun(Path("failback-1"), state), (), "mirror", is_here=False)
+    asking = Run("look", {**PLACE, "kubeconfig_dr": kubeconfig}, "", 0, True, "look", {}, {}, SystemClock())  # noqa: FBT003
+    world: Any = Away()
+    seen = sites.Sight(world, asking, ("dr",), (run,), Unread())
+    reading = sites.schedules(seen, {"primary": "down", "dr": "down"})["sites"]["dr"]["schedules"]
+    if kubeconfig == "/d.yaml":
+        assert (reading["value"], reading["read"]["by"], seen.unread.entries) == (sites.TAKEN_DOWN, "failback-1", [])
+    else:
+        assert "unknown" in reading
+        assert [entry["what"] for entry in seen.unread.entries] == ["schedules of DR", "publishing of DR"]
 
 
 @pytest.mark.parametrize("case", list(PUBLISH))

@@ -285,6 +285,48 @@ def test_the_limit_is_for_all_of_it(certificates: Certificates) -> None:
     assert time.monotonic() - begun < 10  # the whole reply takes 16 s
 
 
+DRIPS = {
+    "TLS": (b"", b"\x16\x03\x03\x40\x00\x02"),
+    "status": (b"HTTP/1.1 200 ", b"a"),
+    "header": (b"HTTP/1.1 200 OK\r\nX: ", b"a"),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body": (head("200 OK", length=1000), b"a"),
+    "chunk": (head("200 OK", "Transfer-Encoding: chunked") + b"1;x=", b"a"),
+}
+
+
+@pytest.mark.parametrize("stage", DRIPS)
+def test_a_server_that_drips_is_left_at_the_limit(certificates: Certificates, stage: str) -> None:
+    """At each stage: every byte begins a socket's own timeout anew. What is cut is no reply."""
+    first, drop = DRIPS[stage]
+    gone = threading.Event()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(certificates.chain))
+
+    def drip(server: socket.socket) -> None:
+        client, _ = server.accept()
+        try:
+            if stage != "TLS":
+                client = context.wrap_socket(client, server_side=True)
+                client.recv(65536)
+            client.sendall(first)
+            for at in range(200):
+                client.sendall(drop if len(drop) > 10 else drop[at : at + 1] or drop[-1:])
+                time.sleep(0.05)
+        except OSError:
+            gone.set()
+        client.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        door = Door("127.0.0.1", server.getsockname()[1], "api.test", certificates.authority)
+        begun = time.monotonic()
+        with pytest.raises(Unreachable, match="no answer within the time limit"):
+            HttpsDoors().read(door, "/", seconds=0.5)
+        assert time.monotonic() - begun < 5  # the whole drip takes 10 s
+    assert gone.wait(5)
+
+
 def test_tls_is_verified_for_the_name(certificates: Certificates) -> None:
     """An unknown authority, or another name, is no connection; the system's authorities don't know ours."""
     reply = head("200 OK", length=0)

@@ -8,7 +8,9 @@ import jsonschema
 import pytest
 from attrs import evolve
 
+from drfsm.claims import LARGEST_EPOCH
 from drfsm.dr.endpoints import ACTIONS, FACTS, LATE, active
+from drfsm.dr.endpoints.active import MOST_CHANGES
 from drfsm.errors import ActionFailed, Conflict, Unreachable
 from drfsm.world import World
 from tests.dr.memory import CONFIGMAP, NAMESPACE, MemorySite
@@ -17,7 +19,7 @@ from tests.endpoints.conftest import FAILBACK, PROMOTE, Bench
 ROOM = Path(active.__file__).parent
 GATES = ("primary_gate", "dr_gate")
 LARGE = (
-    b'{"schema_version": 1, "site": "primary", "writes": "open", "epoch": 1000000000000000, "lease_epoch": 0,'
+    b'{"schema_version": 1, "site": "primary", "writes": "open", "epoch": 9007199254740992, "lease_epoch": 0,'
     b' "run": "r", "since": "2026-01-01T00:00:00Z", "nonce": "00"}'
 )
 """A document whose epoch could not be raised and written again."""
@@ -79,6 +81,21 @@ def test_a_run_whose_lease_was_taken_over_declares_nothing(bench: Bench, action:
     assert bench.document() == before
 
 
+@pytest.mark.parametrize("action", ["adopt_active_site", "close_source_gate", "declare_active_site"])
+def test_a_lease_epoch_that_is_too_high_is_found_where_nothing_would_change(bench: Bench, action: str) -> None:
+    """Before anything is frozen, and with the right person to look for: a run that took over, or somebody's hand."""
+    if action != "adopt_active_site":
+        bench.act("close_source_gate")
+    if action == "declare_active_site":
+        bench.act(action)
+    document = bench.document()
+    for run, words in (("run-1", "somebody changed it by hand"), ("promote-x", "promote-x wrote it")):
+        body = json.dumps({**document, "lease_epoch": 99, "run": run}).encode()
+        bench.world().store.put(f"{bench.prefix}/drfsm/active.json", body)
+        with pytest.raises(Conflict, match=words):
+            bench.act(action)
+
+
 def test_without_a_document_nothing_is_guessed(bench: Bench) -> None:
     """Servers refuse writes; closing says what to do, and adopting declares the old site."""
     key = f"{bench.prefix}/drfsm/active.json"
@@ -103,6 +120,34 @@ def test_an_unreadable_document_is_unknown_and_not_overwritten(bench: Bench, bod
             bench.act(action)
     assert bench.touch("close_source_gate") == {"touched": []}
     bench.act("adopt_active_site")
+    assert bench.fact("active_site") == "old"
+
+
+@pytest.mark.parametrize("epoch", [LARGEST_EPOCH - MOST_CHANGES, LARGEST_EPOCH - 2, LARGEST_EPOCH - 1])
+def test_an_epoch_that_can_not_be_raised_is_found_before_anything_is_closed(bench: Bench, epoch: int) -> None:
+    """Nothing is written that the next one could not read; adopting, the first step, says so already."""
+    bench.world().store.put(
+        f"{bench.prefix}/drfsm/active.json", json.dumps({**bench.document(), "epoch": epoch}).encode()
+    )
+    with pytest.raises(ActionFailed, match="can hardly raise"):
+        bench.act("adopt_active_site")
+    if epoch == LARGEST_EPOCH - 1:
+        with pytest.raises(ActionFailed, match="nobody could read it again"):
+            bench.act("close_source_gate")
+    else:
+        bench.act("close_source_gate")
+    assert bench.fact("active_site") == "old"
+
+
+def test_a_run_has_every_epoch_that_a_lease_has(bench: Bench) -> None:
+    """One bound for all: what is written under the highest lease is read again."""
+    bench.epoch = LARGEST_EPOCH - 1
+    bench.act("close_source_gate")
+    assert bench.document()["lease_epoch"] == LARGEST_EPOCH - 1
+    assert bench.fact("primary_gate") == "closed"
+    bench.epoch = LARGEST_EPOCH
+    with pytest.raises(ActionFailed, match="nobody could read it again"):
+        bench.act("declare_active_site")
     assert bench.fact("active_site") == "old"
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drfsm.claims import LARGEST_EPOCH
 from drfsm.dr.endpoints import claim, records, switch
 from drfsm.dr.workload import Check, Endpoint, EndpointSite
 from drfsm.errors import Unreadable
@@ -68,6 +69,14 @@ def test_records_lead_to_one_site_to_both_or_elsewhere(routing: str, read: list[
     assert records.site_of(endpoint(routing), read)[0] == site
 
 
+@pytest.mark.parametrize("kind", ["A", "AAAA", "CNAME", "HTTPS", "SVCB"])
+def test_a_record_of_another_type_that_leads_clients_is_seen(kind: str) -> None:
+    """An HTTPS record's hints lead browsers past the A records; a TXT record leads nobody."""
+    more = {"Name": "api.example.com.", "Type": kind, "TTL": 60, "ResourceRecords": [{"Value": "1 . alpn=h2"}]}
+    read = records.routing_of([*weighted(100, 0), {**more, "Type": "TXT"}, more])
+    assert (len(read), records.site_of(endpoint(), read)[0]) == (3, "other")
+
+
 SITES = st.sampled_from(["primary", "dr"])
 
 
@@ -99,8 +108,9 @@ def test_a_ttl_is_lowered_and_never_raised() -> None:
 
 def test_a_claim_is_read_as_it_was_written() -> None:
     """Its record's value gives it back; two claims of the same content differ."""
-    one = claim.new("dr", 12, "promote-20261129t100000z-abc", "2026-11-29T10:00:00Z")
-    assert claim.read([claim.record_of("api.example.com", one)], "api.example.com") == one
+    for epoch in (12, LARGEST_EPOCH - 1):
+        one = claim.new("dr", epoch, "promote-20261129t100000z-abc", "2026-11-29T10:00:00Z")
+        assert claim.read([claim.record_of("api.example.com", one)], "api.example.com") == one
     assert claim.new(one.site, one.epoch, one.run, one.until) != one
     assert claim.read([], "api.example.com") is None
 
@@ -112,7 +122,7 @@ FOREIGN = [
     '"drfsm=1" "site=dr" "epoch=1" "run=../r" "until=2026-11-29T10:00:00Z" "nonce=0123456789abcdef"',
     '"drfsm=1" "site=dr" "epoch=1" "run=r" "until=tomorrow" "nonce=0123456789abcdef"',
     '"drfsm=1" "site=dr" "epoch=1" "run=r" "until=2026-11-29T10:00:00Z"',
-    f'"drfsm=1" "site=dr" "epoch={10**16}" "run=r" "until=2026-11-29T10:00:00Z" "nonce=0123456789abcdef"',
+    f'"drfsm=1" "site=dr" "epoch={LARGEST_EPOCH}" "run=r" "until=2026-11-29T10:00:00Z" "nonce=0123456789abcdef"',
     "",
 ]
 
@@ -127,7 +137,32 @@ def test_what_is_no_claim_of_drfsm_is_unreadable(value: str) -> None:
         claim.read([record, record], "api.example.com")
 
 
-FOLLOWS = {"Type": "HTTPS_STR_MATCH", "Inverted": True, "Disabled": False, "SearchString": switch.SWITCHED}
+BUCKET, KEY = "dr-bucket", "jobintel/drfsm/routing/api.json"
+FOLLOWS = {
+    "Type": "HTTPS_STR_MATCH", "Inverted": True, "Disabled": False, "SearchString": switch.SWITCHED,
+    "FullyQualifiedDomainName": f"{BUCKET}.s3.eu-west-1.amazonaws.com", "ResourcePath": f"/{KEY}",
+}  # fmt: skip
+PLACES = [
+    ("s3.eu-west-1.amazonaws.com", f"/{BUCKET}/{KEY}", True),
+    (f"{BUCKET}.s3-eu-west-1.amazonaws.com", f"/{KEY}", True),
+    ("routing.example.com", f"/{KEY}", True),
+    ("", f"/{BUCKET}/{KEY}", True),
+    ("other.s3.eu-west-1.amazonaws.com", f"/{KEY}", False),
+    ("ec2-192-0-2-1.compute.amazonaws.com", f"/{BUCKET}/{KEY}", False),
+    ("s3.eu-west-1.amazonaws.com", f"/other/{KEY}", False),
+    (f"{BUCKET}.s3.eu-west-1.amazonaws.com", f"/x/{KEY}", False),
+    ("routing.example.com", "/healthz", False),
+    ("routing.example.com", f"/{KEY}?versionId=1", False),
+    ("routing.example.com", f"/healthz?/{KEY}", False),
+    ("routing.example.com", f"/x{KEY}", False),
+]
+
+
+@pytest.mark.parametrize(("host", "path", "follows"), PLACES)
+def test_a_health_check_that_asks_elsewhere_is_noticed(host: str, path: str, follows: bool) -> None:
+    """Another path, another bucket, or an old version of the object."""
+    check = {**FOLLOWS, "FullyQualifiedDomainName": host, "ResourcePath": path}
+    assert (switch.fault_of(check, BUCKET, KEY) == "") is follows
 
 
 @pytest.mark.parametrize(
@@ -135,5 +170,5 @@ FOLLOWS = {"Type": "HTTPS_STR_MATCH", "Inverted": True, "Disabled": False, "Sear
 )
 def test_a_health_check_that_does_not_follow_the_object_is_noticed(wrong: Record) -> None:
     """Disabled it is always ill, uninverted it leads to the wrong site, and without a search it sees nothing."""
-    assert switch.fault_of(FOLLOWS) == ""
-    assert next(iter(wrong)) in switch.fault_of({**FOLLOWS, **wrong})
+    assert switch.fault_of(FOLLOWS, BUCKET, KEY) == ""
+    assert next(iter(wrong)) in switch.fault_of({**FOLLOWS, **wrong}, BUCKET, KEY)

@@ -1,7 +1,7 @@
 """Names that are moved, on a strict Route 53 with real name servers: facts, compare-and-swap, crashes, undo."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,8 +9,9 @@ from attrs import evolve
 
 from drfsm.adapters.aws_session import Services
 from drfsm.adapters.route53 import Route53Zones
+from drfsm.claims import LARGEST_EPOCH
 from drfsm.dr.endpoints import claim
-from drfsm.errors import ActionFailed, Conflict, Unreachable
+from drfsm.errors import ActionFailed, Conflict, Unreachable, shown
 from drfsm.sandbox.cloud import REGION
 from drfsm.sandbox.name_servers import NameServer, lies
 from drfsm.sandbox.route53 import spread_slowly
@@ -147,6 +148,19 @@ def test_a_run_whose_lease_was_taken_over_moves_nothing(bench: Bench) -> None:
     with pytest.raises(Conflict, match="under the epoch 5"):
         bench.act("move_endpoints", FAILBACK)
     assert listed(bench) == before
+
+
+@pytest.mark.parametrize("routing", ["weighted", "health_check"])
+def test_what_nobody_could_read_again_is_not_written(benches: Benches, routing: str) -> None:
+    """Every epoch of a lease moves a name there; one beyond them moves nothing."""
+    bench = benches(routing)
+    bench.epoch = LARGEST_EPOCH
+    with pytest.raises(ActionFailed, match="nobody could read it again"):
+        bench.act("move_endpoints")
+    assert bench.fact("endpoint_site") == "old"
+    bench.epoch = LARGEST_EPOCH - 1
+    bench.act("move_endpoints")
+    assert bench.fact("endpoint_site") == "new"
 
 
 def test_a_batch_of_a_given_up_run_fails_after_a_touch(bench: Bench) -> None:
@@ -305,6 +319,10 @@ def test_caches_are_waited_for_from_the_change_on(bench: Bench) -> None:
     assert bench.fact("endpoint_caches") == "passed"
     bench.act("lower_endpoint_ttl")
     assert bench.fact("endpoint_caches") == "waiting"
+    now = claimed(bench)
+    assert now is not None
+    assert shown(bench.seen("endpoint_caches")) == f"caches may keep the records of before: api: until {now.until}"
+    assert shown(bench.seen("endpoint_site")) == "api: weights: primary 100, dr 0"
     bench.clock.ahead = timedelta(seconds=290)
     bench.act("await_endpoints_insync")
     assert bench.fact("endpoint_caches") == "waiting"
@@ -367,6 +385,46 @@ def test_an_unreadable_routing_object_holds(benches: Benches) -> None:
     assert bench.fact("endpoint_site") == "other"
     with pytest.raises(ActionFailed):
         bench.act("move_endpoints")
+
+
+ODD: list[dict[str, Any]] = [
+    {"site": "primary", "x": {"site": "dr"}},  # the check finds it, and leads to DR
+    {"x": "y" * 5120, "site": "dr"},  # the check doesn't look so far
+]
+
+
+def test_an_object_that_the_health_check_reads_otherwise_holds(benches: Benches) -> None:
+    """Its JSON says one site, and what the check searches for is, or is not, in it: name servers answer the other."""
+    bench = benches("health_check")
+    bench.act("move_endpoints")
+    store, key = bench.world().store, f"{bench.prefix}/drfsm/routing/api.json"
+    blob = store.get(key)
+    assert blob is not None
+    said = json.loads(blob.body)
+    bodies = [json.dumps({**odd, **said, **odd}, indent=2) for odd in ODD]
+    for body in (*bodies, json.dumps({**said, "site": "dr"}, separators=(",", ":"))):
+        store.put(key, body.encode())
+        assert bench.fact("endpoint_site") == "other"
+        bench.touch("move_endpoints")
+        left = store.get(key)
+        assert left is not None
+        assert left.body == body.encode()  # written again, it might lead elsewhere
+
+
+def test_a_claim_can_not_keep_everybody_waiting(bench: Bench) -> None:
+    """A wait that no cache needs is cut to a week, once; an honest one stays as it is."""
+    for days, rest in ((3650, 7), (3, 3)):
+        until = (datetime.fromisoformat(bench.clock.now()) + timedelta(days=days)).isoformat()
+        before = zones(bench).records(bench.sites.zone, claim.host_of(HOST))
+        forged = claim.record_of(HOST, claim.new("primary", 1, "r", until))
+        bench.sites.change(*(("DELETE", record) for record in before), ("CREATE", forged))
+        bench.act("await_endpoints_insync")
+        now = claimed(bench)
+        assert now is not None
+        assert abs(datetime.fromisoformat(now.until) - datetime.fromisoformat(bench.clock.now())) <= timedelta(
+            days=rest, minutes=1
+        )
+        assert (now.until == until) is (days == rest)
 
 
 def test_a_health_check_that_was_disabled_holds(benches: Benches) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from drfsm.adapters.https import HttpsDoors
-from drfsm.dr.endpoints.canary import key_of
-from drfsm.errors import ActionFailed, DeadlineExceeded, Unreachable
+from drfsm.dr.endpoints.canary import _id, key_of
+from drfsm.errors import ActionFailed, DeadlineExceeded, Unreachable, Unreadable
 from drfsm.sandbox.kubernetes.certificates import issue
 from drfsm.sandbox.name_servers import NameServer, lies
 from drfsm.sandbox.serving_sites import ADDRESSES, HOST
@@ -145,6 +145,14 @@ def test_what_a_killed_process_wrote_is_removed_by_another(bench: Bench) -> None
     assert len(bench.act("remove_canary")["removed"]["api"]) == 1
     assert bench.fact("canary") == "clean"
     assert [item["mark"] for item in items(bench)] == ["a user's"]
+
+
+@pytest.mark.parametrize("item", ["", ".", "..", "a/b", "a?b", "a#b", "%2e%2e", "a b", "é", "a\n", None, True, 1.5])
+def test_an_id_that_would_lead_elsewhere_is_put_into_no_path(item: object) -> None:
+    """A server in between may resolve `..`: the deletion would be of something else."""
+    with pytest.raises(Unreadable):
+        _id(item)
+    assert [_id(good) for good in ("a.b", "...", 7)] == ["a.b", "...", "7"]
 
 
 def test_a_site_that_does_not_take_the_canary_fails_it(bench: Bench) -> None:

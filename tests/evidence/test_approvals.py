@@ -3,6 +3,8 @@
 Keys and signatures are ssh-keygen's own.
 """
 
+import base64
+import functools
 import subprocess
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -348,3 +350,34 @@ def test_the_key_in_a_signature_is_the_one_that_ssh_keygen_names(keys: Keys) -> 
     assert key_of(signature) == shown.split()[1]
     for garbage in (b"", b"x", signature[:100], signature.replace(b"U1NI", b"AAAA", 1), b"\xff" * 50):
         assert key_of(garbage) == ""
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_one_key_with_several_certificates_is_one_key(kind: str, tmp_path: Path) -> None:
+    """An authority names it twice: each signature has the fingerprint of the key itself, as ssh-keygen prints it."""
+    run = functools.partial(subprocess.run, check=True, capture_output=True, text=True)
+    for name, its_kind in (("ca", "ed25519"), ("key", kind)):
+        run(["ssh-keygen", "-q", "-t", its_kind, "-N", "", "-f", tmp_path / name])
+    prints = {key_of(SshSigner(tmp_path / "key").sign(APPROVAL, b"yes"))}
+    for who in ("ann", "bob"):
+        own = tmp_path / who
+        own.write_bytes((tmp_path / "key").read_bytes())
+        own.chmod(0o600)
+        Path(f"{own}.pub").write_bytes((tmp_path / "key.pub").read_bytes())
+        run(["ssh-keygen", "-q", "-s", tmp_path / "ca", "-I", who, "-n", who, f"{own}.pub"])
+        signature = SshSigner(Path(f"{own}-cert.pub")).sign(APPROVAL, b"yes")
+        assert b"-cert-v01@openssh.com" in base64.b64decode("".join(signature.decode().splitlines()[1:-1]))
+        prints.add(key_of(signature))
+    assert prints == {run(["ssh-keygen", "-lf", tmp_path / "key.pub"]).stdout.split()[1]}
+
+
+def test_a_name_in_other_letters_is_the_same_name() -> None:
+    """Capitals, wide letters and more spaces make no second person."""
+    by_name = evolve(BY_NAME, distinct=False)
+    names = ["Ann Lee", "ann  lee", "ANN LEE", "\uff41nn lee"]
+    given = [
+        {"statement": statement(name, os_user={"uid": 50 + at, "name": "x", "host": "h"})}
+        for at, name in enumerate(names)
+    ]
+    judged = judge(by_name, given, of=OF, starter=Person("carl", {}), at=AT, check=None)
+    assert ([each["statement"]["by"] for each in judged.counted], judged.suffices) == (["Ann Lee"], False)

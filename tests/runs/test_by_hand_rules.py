@@ -32,7 +32,8 @@ MINE = json.dumps({"run": "r", "suspend": False})
 HEAD = """\
 # Puts back by hand what r changed, newest first. Read each line before you run it.
 # First be sure that no process works on the run, on any computer: it would change everything again.
-# All but a pointer's overwrite what others wrote since. drfsm abort, where it still goes on, does not.
+# A line with --if-match, or of route53, overwrites nobody. Every other line overwrites what others wrote
+# since; drfsm abort, where it still goes on, does not.
 """
 FEW: Mapping[str, Any] = {
     "where": "jobintel/runs/new", "equal": {"total": 1, "first": ["a b"]}, "other": {"total": 1, "first": ["c"]},
@@ -90,6 +91,18 @@ CASES: Mapping[str, tuple[Step, ...]] = {
     "a validation beside earlier Jobs": one("validation_job", {"jobs": ["j"]}),
     "a validation beside earlier pods": one("validation_job", {"pods": ["p"]}),
     "a validation beside earlier files": one("validation_job", {"objects": 3}),
+    # endpoints; tests/endpoints/test_by_hand.py runs such lines
+    "a gate with a switch": one(
+        "dr_gate",
+        {"document": {"site": "dr", "writes": "open"}, "switches": {"API_WRITES": "1", "before": None}},
+    ),
+    "the gate of a site that is out of reach": one(
+        "primary_gate", {"document": {"site": "primary", "writes": "open"}, "switches": {"not_asked": "lost"}},
+    ),
+    "an active site of which there was no document": one("active_site", {"site": None}),
+    "an active site that nobody could read": one("active_site", {"site": "unreadable", "why": "no schema"}),
+    "a claim that was written anew": one("endpoint_insync", {"api": {"listed": None, "served": {}}}),
+    "a name that the contract does not declare": one("endpoint_ttl", {"api": {"records": []}}),
     # machines
     "a machine that was started": machines({"machines": {}}, {"instance_ids": ["i-1", "i-2"]}),
     "a machine beside one that was there": machines({"machines": {"i-1": 0}}, {"instance_ids": ["i-1", "i-2"]}),

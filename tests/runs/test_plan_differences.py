@@ -17,11 +17,20 @@ PLAN: dict[str, Any] = {
         "dr_inflight": {"value": "no", "about": {}},
     },
     "rows": [
-        {"row": "a --x--> b", "trigger": "x", "changes": [
+        {"row": "a --x--> b", "trigger": "x", "because": "it is dangerous", "point_of_no_return": True,
+         "frozen_then": ["nobody"], "way_back": {"how": "none", "words": "only forward"},
+         "guards": [
+             {"guard": "owned", "fact": "owner", "outcome": "holds", "value": "dr", "needed": ["dr"], "because": "own",
+              "what_to_do": {"none": "x"}, "why": {"none": "it was read"}},
+             {"guard": "idle", "fact": "dr_inflight", "outcome": "holds", "value": "no", "needed": ["no"],
+              "because": "a Job", "what_to_do": {"none": "x"}, "why": {"none": "it was read"}},
+         ], "changes": [
             {"fact": "f", "object": "ConfigMap c", "before": "A: 1", "after": "A: 0"},
             {"fact": "f", "object": "ConfigMap c", "before": "B: 1", "after": "B: 0"},
         ]},
     ],
+    "point_of_no_return": "x", "frozen_now": ["the primary"], "made_by": "ann",
+    "findings": [{"row": "x", "fact": "owner", "would": "warn", "value": "dr", "because": "it is told", "why": "seen"}],
 }  # fmt: skip
 
 
@@ -70,6 +79,47 @@ CASES: dict[str, tuple[tuple[Any, ...], Any, list[str]]] = {
         {name: PLAN["facts"][name] for name in list(PLAN["facts"])[1:]},
         ["fact owner: planned dr, now not read"],
     ),
+    "another point of no return": (
+        ("point_of_no_return",),
+        {"none": "there is none"},
+        ["point_of_no_return: planned x, now there is none"],
+    ),
+    "what is frozen already": (("frozen_now",), [], ["frozen_now: planned the primary, now nothing"]),
+    "a finding less": (("findings",), [], ["finding planned, not now: x: owner is dr: it is told"]),
+    "a finding that saw it in other words": (("findings", 0, "why"), "seen later", []),
+    "another reason of a row": (
+        ("rows", 0, "because"),
+        "harmless",
+        ["a --x--> b, because: planned it is dangerous, now harmless"],
+    ),
+    "a row from which there is a way back": (
+        ("rows", 0, "way_back"),
+        {"how": "abort", "words": "all is undone"},
+        ["a --x--> b, way_back: planned only forward, now all is undone"],
+    ),
+    "a row that is no point of no return": (
+        ("rows", 0, "point_of_no_return"),
+        False,
+        ["a --x--> b, point_of_no_return: planned True, now False"],
+    ),
+    "a row after which somebody can publish": (
+        ("rows", 0, "frozen_then"),
+        [],
+        ["a --x--> b, frozen_then: planned nobody, now nothing"],
+    ),
+    "a guard less": (
+        ("rows", 0, "guards"),
+        PLAN["rows"][0]["guards"][1:],
+        ["a --x--> b, guard owned: planned holds (dr), now another one, or none"],
+    ),
+    "a guard that fails": (
+        ("rows", 0, "guards", 0, "outcome"),
+        "fails",
+        ["a --x--> b, guard owned: planned holds (dr), now fails (dr)"],
+    ),
+    "a guard that is known meanwhile": (("rows", 0, "guards", 0, "outcome"), "later", []),
+    "a guard that waits for a Job that came": (("rows", 0, "guards", 1, "outcome"), "waits", []),
+    "who made it": (("made_by",), "boss", []),
     "a Job that came": (("facts", "dr_inflight", "value"), "yes", []),
     "another row": (("rows", 0, "row"), "a --y--> c", ["row 1: planned a --x--> b, now a --y--> c"]),
     "a row more": (

@@ -14,6 +14,10 @@ import boto3
 def main(words: list[str]) -> None:
     """Do one command."""
     options, rest = _options(words)
+    (_route53 if rest[0] == "route53" else _s3)(rest, options)
+
+
+def _s3(rest: list[str], options: dict[str, Any]) -> None:
     client = boto3.client("s3", endpoint_url=options.get("endpoint-url"), region_name=options.get("region"))
     match rest:
         case ["s3api", "get-object", file]:
@@ -42,6 +46,20 @@ def main(words: list[str]) -> None:
             client.delete_bucket_policy(Bucket=options["bucket"])
         case _:
             raise SystemExit(f"aws_commands.py does not know {rest}")
+
+
+def _route53(rest: list[str], options: dict[str, Any]) -> None:
+    client = boto3.client("route53", endpoint_url=options.get("endpoint-url"), region_name=options.get("region"))
+    command, zone = rest[1], options["hosted-zone-id"]
+    if command == "list-resource-record-sets":
+        pages = client.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone)
+        sets = [entry for page in pages for entry in page["ResourceRecordSets"]]
+        sys.stdout.write(json.dumps({"ResourceRecordSets": sets}))
+    elif command == "change-resource-record-sets":
+        batch = json.loads(Path(options["change-batch"].removeprefix("file://")).read_bytes())
+        client.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
+    else:
+        raise SystemExit(f"aws_commands.py does not know route53 {command}")
 
 
 def _get(client: Any, options: dict[str, Any], file: Path) -> None:

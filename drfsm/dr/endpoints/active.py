@@ -10,10 +10,13 @@ compare-and-swap.
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from drfsm import claims
+from drfsm.claims import LARGEST_EPOCH
+from drfsm.dr.endpoints.declared import check_readable
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import SITES
 from drfsm.engine import Fact, Late, Run, SystemClock
@@ -21,9 +24,11 @@ from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import ObjectStore, World
 
 OPEN, CLOSED = "open", "closed"
-LARGEST_BYTES, LARGEST_EPOCH = 1 << 16, 10**15
+LARGEST_BYTES = 1 << 16
+MOST_CHANGES = 1000  # of one run: what it could not finish it does not begin
 TRIES = 5
 _TEXT = {"type": "string", "minLength": 1}
+_NUMBER = {"type": "integer", "maximum": LARGEST_EPOCH - 1}
 SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "The active site of a workload, as drfsm declares it",
@@ -33,8 +38,8 @@ SCHEMA: Mapping[str, Any] = {
         "schema_version": {"const": 1, "description": "another number: refuse writes"},
         "site": {"enum": list(SITES), "description": "the site that the workload's users belong to"},
         "writes": {"enum": [OPEN, CLOSED], "description": "whether that site takes writes; no other site does"},
-        "epoch": {"type": "integer", "minimum": 1, "description": "rises with each change of site or writes"},
-        "lease_epoch": {"type": "integer", "minimum": 0, "description": "the lease's, of the run that wrote it"},
+        "epoch": {**_NUMBER, "minimum": 1, "description": "rises with each change of site or writes"},
+        "lease_epoch": {**_NUMBER, "minimum": 0, "description": "the lease's, of the run that wrote it"},
         "run": {**_TEXT, "description": "the drfsm run that wrote it"},
         "since": {**_TEXT, "format": "date-time", "description": "when site or writes last changed"},
         "nonce": {**_TEXT, "description": "another one in each version, so that no two are equal"},
@@ -88,13 +93,14 @@ def write(world: World, run: Run, site: str, writes: str, *, allowed: tuple[str 
     for _ in range(TRIES):
         blob = store.stat(key)
         before = read(store, key)
+        _check_lease(run, before, key)
         if (before["site"], before.get("writes")) == (site, writes):
             return False
-        _check(run, before, key, allowed)
+        _check(before, key, allowed)
+        body = _body(run, before, site, writes)
+        check_readable(partial(_said, body, f"the active-site document {key}"))
         try:
-            store.put(
-                key, _body(run, before, site, writes), if_match=blob.etag if blob else None, if_absent=blob is None
-            )
+            store.put(key, body, if_match=blob.etag if blob else None, if_absent=blob is None)
         except Conflict:
             continue
         run.note(f"the active site is {site}, and its writes are {writes}")
@@ -102,13 +108,24 @@ def write(world: World, run: Run, site: str, writes: str, *, allowed: tuple[str 
     raise Conflict(f"the active-site document {key} is changed by another process again and again")
 
 
-def _check(run: Run, before: Mapping[str, Any], key: str, allowed: tuple[str | None, ...]) -> None:
-    if before.get("lease_epoch", 0) > run.epoch:
+def _check_lease(run: Run, before: Mapping[str, Any], key: str) -> None:
+    """Raise Conflict where a run with a newer lease wrote the document, also where there would be nothing to change."""
+    if before.get("lease_epoch", 0) <= run.epoch:
+        return
+    said = f"the active-site document {key} names the lease epoch {before['lease_epoch']}, and this run has {run.epoch}"
+    if before["run"] == run.id:
         raise Conflict(
-            f"the active-site document was written by {before['run']} under the epoch {before['lease_epoch']}, and this"
-            f" run has {run.epoch}",
-            hint="another run took over: `drfsm list`",
+            f"{said}. It names this run as its writer, so no other run took over: somebody changed it by hand",
+            hint="restore the object's earlier version, or its lease_epoch alone; then `drfsm resume`",
         )
+    raise Conflict(
+        f"{said}: {before['run']} wrote it",
+        hint="`drfsm list` shows whether that run took over; if there is none with that epoch, somebody changed the"
+        " document by hand: restore its earlier version, then `drfsm resume`",
+    )
+
+
+def _check(before: Mapping[str, Any], key: str, allowed: tuple[str | None, ...]) -> None:
     if before["site"] in allowed:
         return
     if before["site"] is None:
@@ -171,14 +188,23 @@ def touch(world: World, run: Run) -> dict[str, Any]:
 
 def _adopt(world: World, run: Run) -> dict[str, Any]:
     """Declare the source site, with writes open, where there is no document yet; an invalid one is replaced."""
-    site = terms_of(run.inputs).source_site
+    site, key = terms_of(run.inputs).source_site, key_of(run)
+    epoch = int(read(world.store, key).get("epoch", 0))
+    if epoch + MOST_CHANGES >= LARGEST_EPOCH:
+        raise ActionFailed(
+            f"the active-site document {key} has the epoch {epoch}, which drfsm never reaches and can hardly raise",
+            hint="find out who wrote it; restore its earlier version, then `drfsm resume`",
+            fault="store",
+        )
     return {"adopted": write(world, run, site, OPEN, allowed=(None, "unreadable")), "site": site}
 
 
 def _declare(world: World, run: Run) -> dict[str, Any]:
     """Declare the target site, with writes closed. Declared already, with writes open or closed, is no change."""
     terms = terms_of(run.inputs)
-    if read(world.store, key_of(run))["site"] == terms.target_site:
+    before = read(world.store, key_of(run))
+    _check_lease(run, before, key_of(run))
+    if before["site"] == terms.target_site:
         return {"declared": False}
     return {"declared": write(world, run, terms.target_site, CLOSED, allowed=(terms.source_site,))}
 

@@ -87,7 +87,8 @@ def dotted(content: Any, field: str) -> Any:
 
 def _id(value: Any) -> str:
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    if not text or not text.isascii() or any(character in text for character in " /?#%\\") or not text.isprintable():
+    is_plain = text.isascii() and text.isprintable() and not any(character in text for character in " /?#%\\")
+    if text in ("", ".", "..") or not is_plain:
         raise Unreadable(f"an item's id is {bounded(value, 60)}, which drfsm puts into no path", fault="site")
     return text
 

@@ -21,7 +21,7 @@ from drfsm.world import RecordSet
 
 LABEL, TTL_SECONDS = "_drfsm", 60
 _STRING = re.compile(r'"([^"\\]*)"')
-_EPOCH = re.compile(r"[0-9]{1,15}", re.ASCII)  # fifteen digits: every reader of JSON has them exactly
+_EPOCH = re.compile(r"[0-9]{1,16}", re.ASCII)  # as many digits as claims.LARGEST_EPOCH has
 _FIELDS = ("site", "epoch", "run", "until", "nonce")
 
 
@@ -84,6 +84,8 @@ def parsed(value: object, host: str) -> Claim:
         raise Unreadable(f"{what} is none of drfsm's: {claims.bounded(value, 100)}")
     if said["site"] not in SITES or not _EPOCH.fullmatch(said["epoch"]) or claims.moment(said["until"]) is None:
         raise Unreadable(f"{what} can't be read: {claims.bounded(value, 200)}")
+    if int(said["epoch"]) >= claims.LARGEST_EPOCH:
+        raise Unreadable(f"{what} can't be read: its epoch {said['epoch']} is out of range")
     claims.name_of("drfsm run", said["run"], f"the run in {what}")
     claims.name_of("nonce", said["nonce"], f"the nonce in {what}")
     return Claim(said["site"], int(said["epoch"]), said["run"], said["until"], said["nonce"])

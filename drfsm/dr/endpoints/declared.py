@@ -3,14 +3,14 @@
 A rehearsal moves the names that the contract declares for drills, and no other; it looks at all of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from attrs import frozen
 
 from drfsm.dr.terms import Terms
 from drfsm.dr.workload import Endpoint, Workload
-from drfsm.errors import UsageFault
+from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.world import Door, HostedZones, Https, Names, World
 
 T = TypeVar("T")
@@ -67,6 +67,18 @@ def names_of(world: World) -> Names:
 def https_of(world: World) -> Https:
     """Return what asks a site's servers."""
     return _there(world.https, "HTTPS servers")
+
+
+def check_readable(read: Callable[[], object]) -> None:
+    """Raise ActionFailed where ``read`` can't read what is about to be written: nobody else could, either."""
+    try:
+        read()
+    except Unreadable as fault:
+        raise ActionFailed(
+            f"it is not written, since nobody could read it again: {fault.what}",
+            hint="find out who wrote what is there now; restore its earlier version, then `drfsm resume`",
+            fault="store",
+        ) from None
 
 
 def _there(part: T | None, what: str) -> T:

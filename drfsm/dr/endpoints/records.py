@@ -16,8 +16,8 @@ from drfsm.dr.workload import FAILOVER, WEIGHTED, Endpoint
 from drfsm.world import RecordSet
 
 OTHER, MIXED = "other", "mixed"
-ROUTES = ("A", "AAAA", "CNAME")
-"""Types that lead a client somewhere: a name may have those of its endpoint's type only."""
+ROUTES = ("A", "AAAA", "CNAME", "HTTPS", "SVCB")
+"""Types that lead a client somewhere, HTTPS and SVCB past every A. A name may have only its endpoint's type."""
 _USUAL_WEIGHT = 100
 
 

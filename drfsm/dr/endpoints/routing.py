@@ -17,7 +17,7 @@ from typing import Any
 from drfsm.claims import moment, seconds_between
 from drfsm.dr.endpoints import claim, records, switch
 from drfsm.dr.endpoints.claim import Claim
-from drfsm.dr.endpoints.declared import Moving, moving, names_of, zones_of
+from drfsm.dr.endpoints.declared import Moving, check_readable, moving, names_of, zones_of
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import HEALTH_CHECK, SITES, Endpoint
 from drfsm.engine import Fact, Late, Run
@@ -28,6 +28,10 @@ POLL_SECONDS = 1.0
 SPREAD_SECONDS = 600.0
 """How long a change may stay PENDING. Most are INSYNC within a minute."""
 INSYNC = "INSYNC"
+LONGEST_SECONDS = 7 * 86400.0
+"""How long a claim is believed to wait. No cache keeps more for longer: RFC 8767, section 4."""
+IN_WORDS = "in_words"
+"""What a message shows of an observation, beside the endpoints' names."""
 _NEVER = "1970-01-01T00:00:00Z"
 _WAIVE = "set what is meant, then `drfsm resume`; or `drfsm request waive_undo --reason …`"
 
@@ -40,7 +44,8 @@ def see(world: World, run: Run, name: str, entry: Moving) -> dict[str, Any]:
     seen: dict[str, Any] = {"records": _routing(world, entry), **_claim_seen(world, entry)}
     if entry.endpoint.routing == HEALTH_CHECK:
         seen |= _object_seen(world, run, name)
-        seen["check"] = switch.fault_of(zones_of(world).health_check(entry.endpoint.health_check))
+        check = zones_of(world).health_check(entry.endpoint.health_check)
+        seen["check"] = switch.fault_of(check, world.store.bucket, _key(run, name))
     return seen
 
 
@@ -77,7 +82,8 @@ def _observe_sites(world: World, run: Run) -> dict[str, Any]:
     for name, entry in moving(terms_of(run.inputs)).items():
         seen[name] = see(world, run, name, entry)
         seen[name]["in_words"] = site_of(entry.endpoint, seen[name])[1]
-    return seen
+    words = "; ".join(f"{name}: {image['in_words']}" for name, image in seen.items())
+    return {**({IN_WORDS: words} if words else {}), **seen}
 
 
 def site_of(endpoint: Endpoint, seen: Mapping[str, Any]) -> tuple[str, str]:
@@ -108,9 +114,10 @@ def _judge_sites(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | No
     """Judge where all endpoints lead: old, new, mixed or other. A run that moves no name does not know."""
     terms = terms_of(inputs)
     entries = moving(terms)
-    if not seen:
+    names = [name for name, image in seen.items() if isinstance(image, Mapping)]  # the rest is words
+    if not names:
         return None
-    sites = {site_of(entries[name].endpoint, seen[name])[0] if name in entries else records.OTHER for name in seen}
+    sites = {site_of(entries[name].endpoint, seen[name])[0] if name in entries else records.OTHER for name in names}
     if records.OTHER in sites or len(sites) > 1:
         return records.OTHER if records.OTHER in sites else records.MIXED
     return {terms.source_site: "old", terms.target_site: "new"}.get(sites.pop(), records.MIXED)
@@ -216,7 +223,9 @@ def _observe_caches(world: World, run: Run) -> dict[str, Any]:
         current = _object_seen(world, run, name)["object"] if entry.endpoint.routing == HEALTH_CHECK else None
         untils = [said["until"] for said in (current, _claim_seen(world, entry)["claim"]) if said]
         seen[name] = {"until": max(untils, default=None)}
-    return {"now": run.clock.now(), "endpoints": seen}
+    untils = [f"{name}: until {image['until']}" for name, image in seen.items() if image["until"]]
+    words = {IN_WORDS: f"caches may keep the records of before: {'; '.join(untils)}"} if untils else {}
+    return {"now": run.clock.now(), "endpoints": seen, **words}
 
 
 def _judge_caches(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
@@ -273,6 +282,7 @@ def _swap(
     _check_epoch(run, current, f"the claim {claim.host_of(entry.host)}")
     after = change(before)
     own = claim.new(site, run.epoch, run.id, _until(run, before, after, current))
+    check_readable(partial(claim.parsed, claim.text_of(own), entry.host))
     batch = [
         *(RecordChange("DELETE", record) for record in before if record not in after),
         *(RecordChange("DELETE", record) for record in claimed),
@@ -290,6 +300,9 @@ def _swap(
 def _until(run: Run, before: list[RecordSet], after: list[RecordSet], current: Claim | None) -> str:
     """Return until when caches may have what was there: only a change of the records begins a new wait."""
     earlier = current.until if current else _NEVER
+    until = moment(earlier)
+    if until and seconds_between(datetime.fromisoformat(run.clock.now()), until) > LONGEST_SECONDS:
+        earlier = _after(run, LONGEST_SECONDS)
     return earlier if before == after else max(earlier, _after(run, records.longest_ttl(before)))
 
 

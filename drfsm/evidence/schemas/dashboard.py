@@ -44,8 +44,8 @@ _READ = about("When it was read, and by whom: a run's records, or this command")
 _READING = either(WHY, record({"value": WORDS, "read": _READ}))
 _SITE_STATE = record(
     {
-        "schedules": about("on, off, mixed or none, as of a time") | _READING,
-        "publishing": about("on, off or mixed, as of a time") | _READING,
+        "schedules": about("on, off, mixed, none or taken down, as of a time") | _READING,
+        "publishing": about("on, off, mixed or taken down, as of a time") | _READING,
         "fence": about("down; up: its identity can move no pointer; altered: somebody changed the fence")
         | either(UNKNOWN, one_of("up", "down", "altered")),
     }

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 ERROR, WARNING, UNKNOWN, ACCEPTED = "error", "warning", "unknown", "accepted"
+MEND = "    mend: "
+"""How a line with a finding's mend begins."""
 SEVERITIES = (ERROR, UNKNOWN, WARNING, ACCEPTED)
 """The worst first. An ``accepted`` finding is told, and counts for nothing."""
 
@@ -91,7 +93,8 @@ CODES: Mapping[str, Code] = {
         ERROR,
         "A machine carries the tags of DR, and neither an open drill nor DR as the owner of the pointers explains it."
         " It costs money, and no drill starts beside it",
-        "the drill's bundle takes it down: `drfsm drill --receipt-dir BUNDLE --start-at teardown`; else terminate it",
+        "the drill's bundle takes it down: `drfsm drill --receipt-dir BUNDLE --start-at teardown`; without a bundle,"
+        " find out who brought it up before you stop it",
     ),
     "fence_is_not_prepared": Code(
         WARNING,
@@ -102,6 +105,11 @@ CODES: Mapping[str, Code] = {
     # the sites
     "site_is_not_named": Code(
         UNKNOWN, "No kubeconfig is named for a site, so nothing is known of it", "--kubeconfig-dr, --kubeconfig-primary"
+    ),
+    "site_is_taken_down": Code(
+        ACCEPTED,
+        "The last failback terminated DR's machines and saw them gone, so DR can't be asked. This is no fault",
+        "nothing; the next recovery begins with `drfsm drill`, which brings a site up",
     ),
     "schedule_has_no_deadline": Code(
         WARNING,

@@ -4,7 +4,7 @@ A check that fails to read says so as a finding: nothing that is unknown is ever
 a probe of conditional writes, which is deleted again. Used by cli/doctor.py.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from attrs import evolve
 from drfsm.errors import DrfsmError
 from drfsm.resources import shipped
 from drfsm.runs import bundle
-from drfsm.runs.doctor import proof, the_endpoints, the_sites, the_store, this_machine
+from drfsm.runs.doctor import canonical_site, proof, the_endpoints, the_sites, the_store, this_machine
 from drfsm.runs.doctor.findings import Finding, Look, finding, unread
 from drfsm.runs.doctor.report import Report, report
 from drfsm.runs.world import connect
@@ -35,7 +35,6 @@ CHECKS: Mapping[str, Check] = {
     "publication": the_store.publication,
     "lease": the_store.lease,
     "runs": the_store.open_runs,
-    "machines": the_store.machines,
     "fence": the_store.fences,
     "sites": the_sites.named,
     "deadlines": the_sites.deadlines,
@@ -52,6 +51,7 @@ LIMITS = {
     "approval_expires": 24,
 }  # fmt: skip
 """Inputs that must be numbers, as the procedures' options have them: no check here waits for any."""
+FENCED = "--fence-primary --fence-dr"
 _REFUSALS = ("no", "none", "false")
 
 
@@ -61,9 +61,7 @@ def inputs_for(spec: MachineSpec, given: Mapping[str, Any]) -> dict[str, Any]:
         name: next((word for word in _REFUSALS if word in declared.values), next(iter(declared.values), ""))
         for name, declared in spec.inputs.items()
     }
-    roles = all(given.get(f"fence_{site}_role") for site in ("primary", "dr"))
-    fences = {"fence_primary": "asked" if roles else "none", "fence_dr": "asked" if roles else "none"}
-    limits = {name: value for name, value in (LIMITS | fences).items() if name in spec.inputs}
+    limits = {name: value for name, value in LIMITS.items() if name in spec.inputs}
     return {**least, **limits, **given}
 
 
@@ -79,12 +77,11 @@ def examine(
 
     ``accepted``: codes, or ``code:subject``, that count for nothing. Raises UsageFault for inputs that can't be used.
     """
-    from drfsm.dr.pointers import ownership
     from drfsm.dr.procedures import binding
-    from drfsm.dr.terms import terms_of
 
     drill = load_machine((shipped("machines") / "drill.yaml").read_bytes(), source="drill.yaml")
     look = _look(inputs_for(drill, given), drill_interval_seconds, max_age_seconds, read_only=read_only)
+    look, away = _without_what_is_taken_down(look)
     findings: list[Finding] = []
     held: list[str] = []
 
@@ -95,18 +92,47 @@ def examine(
 
     for name, how in CHECKS.items():
         check(name, how)
-    procedure, owner = "", ""
+    owner = site = ""
     try:
-        owner = str(
-            ownership.read(look.store, terms_of(look.inputs).layout.own("ownership.json"))["site"] or "unclaimed"
-        )
-        procedure = "failback" if owner == "dr" else "promote"
+        owner = canonical_site.owner(look)
+        site, how_seen = (owner, "") if owner != "unclaimed" else _by_schedules(look, given)
+        if not site:
+            words = f"no run of drfsm has recorded it, and the sites don't tell ({how_seen})"
+            findings.append(finding("not_read", "canonical site", words, mend=_CLAIM))
     except DrfsmError as fault:
         findings.append(unread("owner", fault))
-    if procedure:
+    check("machines", lambda it: canonical_site.machines(it, site))
+    if owner:
+        procedure = "failback" if site == "dr" else "promote"
         check(f"preflight of {procedure}", lambda it: _preflight(it, procedure, given, binding(procedure)))
     last, ends = _proof(look, findings, check)
+    if away and any(each.code == "not_read" and away in each.words for each in findings):
+        findings = [each for each in findings if each.code != "not_read" or away not in each.words]
+        findings.append(finding("site_is_taken_down", "dr", away))
     return report(look, findings, held, accepted, owner=owner, drill=last, until=ends)
+
+
+_CLAIM = "`drfsm pointers own SITE` records the canonical site; then look again"
+
+
+def _by_schedules(look: Look, given: Mapping[str, Any]) -> tuple[str, str]:
+    """Return (the canonical site by both sites' schedules, what they are), as a promote would read them."""
+    from drfsm.dr.procedures import binding
+    from drfsm.dr.terms import terms_of
+
+    spec = load_machine((shipped("machines") / "promote.yaml").read_bytes(), source="promote.yaml")
+    inputs = inputs_for(spec, given) | _of("promote")
+    seen = evolve(look, run=evolve(look.run, inputs=inputs), terms=terms_of(inputs))
+    return canonical_site.by_schedules(seen, binding("promote"))
+
+
+def _without_what_is_taken_down(look: Look) -> tuple[Look, str]:
+    """Return the look, and why DR can't be reached where a failback took it down; "" where none did."""
+    run_id = canonical_site.taken_down(look)
+    if not run_id:
+        return look, ""
+    why = f"DR is taken down (run {run_id})"
+    return evolve(look, world=evolve(look.world, dr=the_sites.FailsFast(look.world.dr, why))), why
 
 
 def _look(
@@ -144,8 +170,26 @@ def _preflight(look: Look, procedure: str, given: Mapping[str, Any], binding: An
     inputs = inputs_for(spec, given) | _of(procedure)
     inputs["endpoints"] = declared.scope_of(terms_of(inputs).workload)
     inputs |= {"dr_run_id" if procedure == "failback" else "primary_run_id": canonical_run(inputs)}
-    seen = evolve(look, run=evolve(look.run, inputs=inputs), terms=terms_of(inputs))
-    yield from the_sites.preflight(seen, spec, binding)
+
+    def judged(**changed: str) -> list[Finding]:
+        as_started = inputs | changed
+        seen = evolve(look, run=evolve(look.run, inputs=as_started), terms=terms_of(as_started))
+        return list(the_sites.preflight(seen, spec, binding))
+
+    found = judged()
+    if procedure == "failback" and found and all(given.get(f"fence_{site}_role") for site in ("primary", "dr")):
+        found = with_the_fence(found, judged(fence_primary="asked", fence_dr="asked"))
+    yield from found
+
+
+def with_the_fence(without: Sequence[Finding], fenced: Sequence[Finding]) -> list[Finding]:
+    """Return the findings of a start without a fence, and say of each guard whether a start with one would pass."""
+    still = {each.code for each in fenced} | {"not_read"}
+    with_it = f"start with {FENCED}: this then passes"
+    return [
+        each if each.code in still else evolve(each, mend="; or ".join(filter(None, (each.mend, with_it))))
+        for each in without
+    ]
 
 
 def _of(procedure: str) -> dict[str, str]:

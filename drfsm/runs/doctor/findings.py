@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from drfsm.world import ObjectStore, World
 
 _LONGEST = 1200
+AHEAD_SECONDS = 300.0
+"""How far another clock may be ahead. A time beyond that is no time that anything was proven or made."""
 
 
 @frozen

@@ -5,7 +5,7 @@ records; each is read again now. What can't be read proves nothing. The records 
 then they are a claim, unless a trusted key signed them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,18 +15,19 @@ from attrs import frozen
 
 from drfsm import __version__
 from drfsm.adapters.file_journal import read_chain
-from drfsm.claims import bounded, moment
+from drfsm.claims import bounded, moment, seconds_between
 from drfsm.errors import ActionFailed, DrfsmError, EvidenceFault
 from drfsm.journal import RunState
 from drfsm.resources import shipped
 from drfsm.runs import mirrors
 from drfsm.runs.doctor.codes import UNKNOWN
-from drfsm.runs.doctor.findings import Finding, Look, finding, of_each_site
+from drfsm.runs.doctor.findings import AHEAD_SECONDS, Finding, Look, finding, of_each_site
 from drfsm.runs.doctor.the_store import drill_prefix, names_below
 from drfsm.runs.heads import Heads
 from drfsm.runs.selection import KnownRun, known_runs
 from drfsm.world import UNTOLD
 
+CLAIM = "claim"
 _MIRRORS = 10
 """How many drills of other machines are read, the newest first."""
 
@@ -57,7 +58,10 @@ class Drill:
 
 @frozen
 class Drills:
-    """The newest green drill, if any; the drills that ended otherwise since; why others' could not be read, if so."""
+    """The green drill that counts, if any; the drills that ended otherwise since; why others' could not be read.
+
+    A drill for which somebody answers counts before any claim, whatever its date.
+    """
 
     green: Drill | None
     failed: tuple[RunState, ...]
@@ -67,7 +71,7 @@ class Drills:
 def known_drills(look: Look) -> Drills:
     """Return what is known of the drills of this bucket and prefix: this computer's, and others' by their mirrors."""
     drills = [
-        Drill(run.state, str(run.place), "own" if _wrote(run) else "claim")
+        Drill(run.state, str(run.place), "own" if _wrote(run) else CLAIM)
         for run in known_runs()
         if not run.fault and _is_of(look, run.state)
     ]
@@ -76,14 +80,34 @@ def known_drills(look: Look) -> Drills:
         drills += _of_others(look, {drill.state.run_id for drill in drills})
     except DrfsmError as refused:
         fault = refused
-    dated = [(drill.proven_at, number) for number, drill in enumerate(drills) if drill.is_green and drill.proven_at]
-    since, number = max(dated, default=(None, -1))
+    return of_drills(look, drills, fault)
+
+
+def of_drills(look: Look, drills: Sequence[Drill], fault: DrfsmError | None) -> Drills:
+    """Return which drill counts, and which failed since. ``drills``: of this bucket and prefix, in any order."""
+    green = max((drill for drill in drills if _is_proof(look, drill)), key=_standing, default=None)
+    # Only a drill for which somebody answers shows that a failure is past: anybody may put records into the bucket.
+    vouched = [drill.proven_at for drill in drills if _is_proof(look, drill) and drill.vouched != CLAIM]
+    since = max((proven for proven in vouched if proven is not None), default=None)
     failed = (drill.state for drill in drills if drill.state.status in ("failed", "aborted"))
     return Drills(
-        drills[number] if since is not None else None,
+        green,
         tuple(state for state in failed if since is None or (moment(state.started_at) or since) > since),
         fault,
     )
+
+
+def _is_proof(look: Look, drill: Drill) -> bool:
+    """Whether a drill is green, and not in the future: no clock that this one could be compared with says so."""
+    return (
+        drill.is_green and drill.proven_at is not None and seconds_between(look.now, drill.proven_at) <= AHEAD_SECONDS
+    )
+
+
+def _standing(drill: Drill) -> tuple[bool, datetime]:
+    """Order green drills: one for which somebody answers before any claim, then the newest."""
+    assert drill.proven_at is not None  # noqa: S101  it is green
+    return drill.vouched != CLAIM, drill.proven_at
 
 
 def _wrote(run: KnownRun) -> bool:
@@ -103,7 +127,7 @@ def _is_of(look: Look, state: RunState) -> bool:
 
 
 def _of_others(look: Look, own: set[str]) -> Iterator[Drill]:
-    """Yield drills whose records are in the bucket only, the newest first, up to the first green one."""
+    """Yield drills whose records are in the bucket only, the newest first, up to the first signed green one."""
     home = f"{look.terms.prefix}/drills/"
     names = sorted(names_below(look, home) - own, key=lambda name: name.partition("-")[2], reverse=True)
     for run_id in names[:_MIRRORS]:
@@ -114,9 +138,9 @@ def _of_others(look: Look, own: set[str]) -> Iterator[Drill]:
             continue
         if _is_of(look, state):
             journal = {"uri": mirror.uri, "head": mirror.head, "records": len(mirror.lines)}
-            drill = Drill(state, mirror.uri, "signed" if _is_signed(look, journal) else "claim")
+            drill = Drill(state, mirror.uri, "signed" if _is_signed(look, journal) else CLAIM)
             yield drill
-            if drill.is_green:
+            if _is_proof(look, drill) and drill.vouched != CLAIM:
                 return
 
 
@@ -141,7 +165,7 @@ def age(look: Look, drill: Drill) -> Iterator[Finding]:
         look.numbers["last_green_drill_timestamp_seconds"] = drill.proven_at.timestamp()
     if ends is not None and ends < look.now:
         yield finding("drill_is_too_long_ago", drill.state.run_id, f"what it proved ended on {ends:%Y-%m-%d %H:%MZ}")
-    if drill.vouched == "claim":
+    if drill.vouched == CLAIM:
         words = f"nobody answers for its records in {drill.where}"
         yield finding("drill_is_only_claimed", drill.state.run_id, words)
 

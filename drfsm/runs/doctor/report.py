@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from drfsm import __version__
-from drfsm.runs.doctor.codes import ACCEPTED, ERROR, SEVERITIES, UNKNOWN
+from drfsm.runs.doctor.codes import ACCEPTED, ERROR, MEND, SEVERITIES, UNKNOWN
 from drfsm.runs.doctor.findings import Finding, Look
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Report:
             yield f"{each.severity.upper():<8} {each.code}: {each.subject}: {each.words}"
             following = self.findings[number + 1].mend if number + 1 < len(self.findings) else ""
             if each.mend and each.severity != ACCEPTED and each.mend != following:  # once for all that it mends
-                yield f"    mend: {each.mend}"
+                yield f"{MEND}{each.mend}"
         yield f"in order: {', '.join(self.held) or 'nothing'}"
         if self.findings:
             yield f"drfsm explain {self.findings[0].code} says more"

@@ -30,7 +30,7 @@ def preflight(look: Look, spec: MachineSpec, binding: "Binding") -> Iterator[Fin
     for guard, level in asked(look, spec):
         for fact, needed in guard.requires.items():
             if fact not in readings:
-                readings[fact] = _read(look, binding, fact)
+                readings[fact] = fact_of(look, binding, fact)
             value, seen = readings[fact]
             if value is None:
                 unread.append({"fact": fact, "value": None, "seen": seen if isinstance(seen, str) else shown(seen)})
@@ -61,7 +61,7 @@ def asked(look: Look, spec: MachineSpec) -> Iterator[tuple[Guard, Level]]:
     yield from (entry for name, entry in guards.items() if not (own_validation and name in LATER))
 
 
-def _read(look: Look, binding: "Binding", fact: str) -> tuple[str | None, Any]:
+def fact_of(look: Look, binding: "Binding", fact: str) -> tuple[str | None, Any]:
     """Return (value, what was seen); (None, why) for what could not be read."""
     try:
         seen = binding.facts[fact].observe(look.world, look.run)
@@ -104,7 +104,7 @@ def parity(look: Look) -> Iterator[Finding]:
         if wrong:
             kubeconfig = quote(str(look.inputs[f"kubeconfig_{site}"]))
             words = f"it differs from the published bundle in: {', '.join(wrong)}"
-            mend = f"drfsm control-plane verify --kubeconfig {kubeconfig} says how; then publish, or apply"
+            mend = f"`drfsm control-plane verify --kubeconfig {kubeconfig}` says how; then publish, or apply"
             yield finding("control_plane_differs", f"{site}: control plane", words, mend=mend)
 
     yield from of_each_site(look, "the control plane", on)
@@ -117,10 +117,13 @@ def named(look: Look) -> Iterator[Finding]:
 
 
 class FailsFast:
-    """A cluster that is asked no more once it could not be reached: a dozen checks would each wait for it."""
+    """A cluster that is asked no more once it could not be reached: a dozen checks would each wait for it.
 
-    def __init__(self, of: Any) -> None:
-        self._of = of
+    ``why_away``: the known reason why it can't be reached, if any.
+    """
+
+    def __init__(self, of: Any, why_away: str = "") -> None:
+        self._of, self._why_away = of, why_away
         self._fault: Unreachable | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -138,7 +141,8 @@ class FailsFast:
                 return method(*args, **options)
             except Unreachable as fault:
                 if (fault.cause or fault.what).startswith(CANNOT_REACH):
-                    self._fault = fault
+                    self._fault = Unreachable(fault.what, cause=self._why_away) if self._why_away else fault
+                    raise self._fault from fault
                 raise
 
         return asked_once

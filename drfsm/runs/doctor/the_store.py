@@ -1,13 +1,14 @@
 """Is the store ready, and is nothing left over? Conditional writes, backups, publication, lease, runs, machines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from typing import Any
 
 from drfsm.claims import bounded, is_name, moment, seconds_between
 from drfsm.errors import ActionFailed, DrfsmError
 from drfsm.journal import RunState
 from drfsm.runs.doctor.codes import UNKNOWN
-from drfsm.runs.doctor.findings import Finding, Look, finding
+from drfsm.runs.doctor.findings import AHEAD_SECONDS, Finding, Look, finding
 from drfsm.runs.selection import known_runs
 
 _RUNS = 50
@@ -46,15 +47,24 @@ def backups(look: Look) -> Iterator[Finding]:
         yield finding("backup_is_damaged", damaged[0]["uri"], "; ".join(map(str, damaged[0]["damaged"])))
     if not whole:
         return
-    created, objective = moment(whole[0]["created_at"]), look.terms.recovery_point_objective
+    yield from age(look, whole[0])
+
+
+def age(look: Look, newest: Mapping[str, Any]) -> Iterator[Finding]:
+    """Hold a backup's age against the objective. ``newest``: the entry of a whole backup."""
+    created, objective = moment(newest["created_at"]), look.terms.recovery_point_objective
     if created is None:
-        yield finding("not_read", whole[0]["uri"], "it does not say when it was made", severity=UNKNOWN)
+        yield finding("not_read", newest["uri"], "it does not say when it was made", severity=UNKNOWN)
         return
     age = seconds_between(created, look.now)
+    if seconds_between(look.now, created) > AHEAD_SECONDS:
+        words = f"it says that it was made in the future, on {created:%Y-%m-%d %H:%MZ}: its age is not known"
+        yield finding("not_read", newest["uri"], words, severity=UNKNOWN, mend="find out who wrote it; delete it")
+        return
     look.numbers["backup_age_seconds"] = age
     if objective and age > float(objective):
         words = f"it is {_hours(age)} old, and the objective is {_hours(float(objective))}"
-        yield finding("backup_is_too_old", whole[0]["uri"], words)
+        yield finding("backup_is_too_old", newest["uri"], words)
 
 
 def _is_newest(one: str, other: str) -> bool:
