@@ -118,7 +118,7 @@ class Runner:
     def undoable(self) -> tuple[Undoable, ...]:
         """What an abort would undo, oldest first: nothing after the end, or past the point of no return."""
         self._ready()
-        return () if self._over() or self._log.no_return else self.state.undo
+        return () if self._over() or self._log.no_return else tuple(self.state.undo)
 
     def interrupt(self) -> None:
         """Ask the run to stop at the next clean point; safe to call from a signal handler."""

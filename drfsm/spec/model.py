@@ -250,6 +250,16 @@ class MachineSpec:
         return {state: tuple(leaving) for state, leaving in rows.items()}
 
     @cached_property
+    def points_of_no_return(self) -> tuple[Row, ...]:
+        """The rows whose intent is the point of no return."""
+        return tuple(row for row in self.rows if row.point_of_no_return)
+
+    @cached_property
+    def actions_landing_late(self) -> tuple[str, ...]:
+        """The actions of the rows of which a request may take effect after it was given up."""
+        return tuple(row.action for row in self.rows if row.lands_late and row.action)
+
+    @cached_property
     def _rows_by_key(self) -> Mapping[str, tuple[Row, ...]]:
         rows: dict[str, tuple[Row, ...]] = {}
         for row in self.rows:
@@ -296,6 +306,10 @@ class MachineSpec:
             if row.selected(inputs):
                 return row
         raise KeyError(key)
+
+    def declared(self, key: str) -> Row | None:
+        """Return the first row of a key, whatever the inputs are; None if the machine has none."""
+        return next(iter(self._rows_by_key.get(key, ())), None)
 
     def wanted_of(self, row: Row, waived: Collection[str] = ()) -> Iterator[tuple[Guard, str, tuple[str, ...]]]:
         """Yield (guard, fact, values that will do) for every fact that the row's guards require.
