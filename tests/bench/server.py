@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 
 LATENCY_SECONDS = 0.025
 PAGE = 1000
+BUCKET = "bench"
 WHEN = "2026-02-27T00:22:29.000Z"
 WHEN_HTTP = "Fri, 27 Feb 2026 00:22:29 GMT"
 
@@ -26,6 +27,7 @@ class Objects:
     """The keys of one bucket, sorted, with their bytes."""
 
     def __init__(self, bodies: Mapping[str, bytes]) -> None:
+        self.bucket = BUCKET
         self.bodies = {key: (body, _etag(body)) for key, body in bodies.items()}
         self.keys = sorted(self.bodies)
 
@@ -54,7 +56,8 @@ class Objects:
             for key in found
         )
         return (
-            '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><EncodingType>url</EncodingType>'
+            f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><Name>{self.bucket}</Name>'
+            f"<Prefix>{quote(prefix)}</Prefix><EncodingType>url</EncodingType>"
             f"<IsTruncated>{str(more).lower()}</IsTruncated><KeyCount>{len(found)}</KeyCount>{token}{rows}"
             "</ListBucketResult>"
         )

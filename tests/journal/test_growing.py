@@ -12,6 +12,11 @@ from drfsm.journal.growing import Growing, Prefix, Stack
 CHANGES = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 3), max_size=3)
 
 
+def equal(one: object, other: object) -> bool:
+    """Return whether they are equal, of whichever types."""
+    return one == other
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), CHANGES), max_size=10), st.permutations(range(11)))
 def test_every_version_stays_as_it_was(steps: list[tuple[int, Mapping[str, int]]], order: list[int]) -> None:
@@ -23,11 +28,12 @@ def test_every_version_stays_as_it_was(steps: list[tuple[int, Mapping[str, int]]
         dicts.append({**dicts[base], **changes})
     for place in (place for place in order if place < len(versions)):
         version, expected = versions[place], dicts[place]
-        assert (version, list(version.items()), len(version)) == (expected, list(expected.items()), len(expected))
+        assert equal(version, expected)
+        assert (list(version.items()), len(version)) == (list(expected.items()), len(expected))
         assert [version.get(key, -1) for key in "abcd"] == [expected.get(key, -1) for key in "abcd"]
-        assert (repr(version), copy.copy(version), version.without("a")) == (
-            repr(expected), expected, {key: value for key, value in expected.items() if key != "a"},
-        )  # fmt: skip
+        assert equal(copy.copy(version), expected)
+        assert equal(version.without("a"), {key: value for key, value in expected.items() if key != "a"})
+        assert repr(version) == repr(expected)
         assert not expected or version.last() == list(expected.values())[-1]
 
 
@@ -47,11 +53,6 @@ def test_a_version_is_read_by_one_thread_while_another_one_adds() -> None:
     reader.join()
     assert read == [{0}] * 300
     assert version[99] == 3000
-
-
-def equal(one: object, other: object) -> bool:
-    """Return whether they are equal, of whichever types."""
-    return one == other
 
 
 def test_a_stack_equals_a_tuple_and_finds_what_has_a_name() -> None:

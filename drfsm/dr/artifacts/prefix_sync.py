@@ -13,18 +13,22 @@ on with by planning again. Used by the failback's machine and by ``drfsm runs sy
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from attrs import frozen
 
+from drfsm.claims import printable
 from drfsm.dr.layout import nested, protected
 from drfsm.dr.progress import Note, Progress, first_of, quiet
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import Workload
 from drfsm.engine import Fact, Late, Run
-from drfsm.errors import ActionFailed, UsageFault
+from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.world import Check, Copy, ObjectStore, Stat, World
 
+_FEW = 128  # copies: as many as are under way at once; so few are looked at one by one
+_PAGES_A_HEAD = 8  # a listing shows a thousand objects in the time of one HEAD, and 128 HEADs are under way at once
 _ONE_PIECE = re.compile(r'"[0-9a-f]{32}"')
 
 
@@ -118,7 +122,8 @@ def plan(
     homes = (here, there, *(f"{entry.strip('/')}/".removeprefix("/") for entry in guarded))
     wanted: dict[str, Stat] = {}
     left_out: list[str] = []
-    for entry in store.list(here):
+    source_listing, present_listing = _both_listed(store, here, there)
+    for entry in source_listing:
         landing = there + entry.key.removeprefix(here)
         if landing == there:
             continue  # the marker of the folder itself
@@ -128,11 +133,18 @@ def plan(
             raise UsageFault(f"{entry.key} would be copied into the source {here} itself, to {landing}")
         else:
             wanted[landing] = entry
-    present = {entry.key: entry for entry in store.list(there) if entry.key in wanted}
+    present = {entry.key: entry for entry in present_listing if entry.key in wanted}
     equal = set(_equal(store, wanted, present, check))
     copies = tuple(Copy(entry.key, key, entry.size_bytes) for key, entry in wanted.items() if key not in equal)
     replaced = tuple(copy.target for copy in copies if copy.target in present)
     return Plan(here, there, copies, replaced, len(equal), tuple(left_out))
+
+
+def _both_listed(store: ObjectStore, here: str, there: str) -> tuple[list[Stat], list[Stat]]:
+    """List both sides side by side: a listing waits for each of its pages."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="drfsm-listing") as beside:
+        target = beside.submit(lambda: list(store.list(there)))
+        return list(store.list(here)), target.result()
 
 
 def _equal(
@@ -156,9 +168,30 @@ def _equal(
 def execute(store: ObjectStore, planned: Plan, *, note: Note = quiet, check: Check | None = None) -> Copied:
     """Copy what was planned. Raises ActionFailed, Unreachable, or what ``check`` raises; plan again to go on."""
     progress = Progress(note, "copied", len(planned.copies), planned.size_bytes)
-    for copied in store.copy_many(planned.copies, check=check):
+    listed = len(planned.copies) > max(_FEW, planned.equal // _PAGES_A_HEAD)
+    for copied in store.copy_many(planned.copies, check=check, verify=not listed):
         progress.add(copied.size_bytes)
+    if listed:
+        _verify(store, planned)
     return Copied(len(planned.copies), planned.size_bytes, progress.end())
+
+
+def _verify(store: ObjectStore, planned: Plan) -> None:
+    """Hold a listing of the target against what was copied. Raises Unreadable for a copy that is not there.
+
+    What the listing does not show, or with another size, is asked for by itself: a listing may be older than a copy.
+    """
+    sizes = {entry.key: entry.size_bytes for entry in store.list(planned.target)}
+    for copy in planned.copies:
+        if sizes.get(copy.target) == copy.size_bytes:
+            continue
+        stat = store.stat(copy.target)
+        if stat is None or stat.size_bytes != copy.size_bytes:
+            state = (
+                f"the copy has {stat.size_bytes} bytes, not {copy.size_bytes}" if stat else "the copy does not exist"
+            )
+            what = f"copying s3://{store.bucket}/{copy.source} to s3://{store.bucket}/{copy.target}"
+            raise Unreadable(f"{printable(what)}: the store reported success, but {state}", hint="drfsm resume")
 
 
 def _planned(world: World, run: Run) -> Plan:
