@@ -101,8 +101,10 @@ mutants-machines: $(VENV)/.installed
 agree: $(VENV)/.installed
 	DRFSM_CUTS=1 $(BIN)/pytest -n 2 --dist loadfile --timeout=900 $(AGAIN) tests/agree
 
+# drfsm beside its peers, which are installed into build/peers: docs/performance.md; make bench QUICK=1 ends in minutes.
 bench: $(VENV)/.installed
-	$(BIN)/python -m tests.bench.objects
+	@mkdir -p build
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(PARTS)
 
 # Mutants of the code against the tests nearest to them: hours, and it goes on where it was stopped; see docs/mutants.md.
 # make mutants MUTANTS="--sample 10 drfsm/engine"
