@@ -130,6 +130,7 @@ class FileJournal:
             opened.callback(os.close, self._file)
             if fresh:
                 _sync_directory(self._directory)
+            self._place = str(self._directory.path)
             self._opened_as = os.fstat(self._file), os.fstat(self._lock), os.fstat(self._directory.descriptor)
             self._load()
             self._held = opened.pop_all()
@@ -234,7 +235,7 @@ class FileJournal:
             yield "was removed or replaced by another file"
         elif not _is(lock, LOCK, self._directory.descriptor):
             yield "lost its lock (.lock was removed or replaced)"
-        elif not _is(bundle, self._directory.path):
+        elif not _is(bundle, self._place):
             yield "was moved or replaced with its bundle"
         elif status.st_size != self._size:
             yield f"was cut, or written by another process ({status.st_size} bytes, not {self._size}),"

@@ -83,6 +83,8 @@ class RunLog:
 
     def frozen(self, values: Mapping[str, str | None] | None = None) -> list[str]:
         """Say in the operator's words what is frozen: by these values, for all other facts by the last known ones."""
+        if not self.spec.frozen:
+            return []
         now = {name: value for name, value in (values or {}).items() if value is not None}
         return list(self.spec.says_frozen(ChainMap(now, self.state.known)))  # type: ignore[arg-type]  # it is only read
 
