@@ -13,7 +13,6 @@ on with by planning again. Used by the failback's machine and by ``drfsm runs sy
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from attrs import frozen
@@ -24,6 +23,7 @@ from drfsm.dr.progress import Note, Progress, first_of, quiet
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import Workload
 from drfsm.engine import Fact, Late, Run
+from drfsm.engine.side_by_side import side_by_side
 from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.world import Check, Copy, ObjectStore, Stat, World
 
@@ -142,9 +142,8 @@ def plan(
 
 def _both_listed(store: ObjectStore, here: str, there: str) -> tuple[list[Stat], list[Stat]]:
     """List both sides side by side: a listing waits for each of its pages."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="drfsm-listing") as beside:
-        target = beside.submit(lambda: list(store.list(there)))
-        return list(store.list(here)), target.result()
+    source, target = side_by_side([lambda: list(store.list(here)), lambda: list(store.list(there))], 2)
+    return source, target
 
 
 def _equal(
