@@ -176,9 +176,9 @@ class FileJournal:
         """Return every record so far, oldest first."""
         return Prefix(self._records)
 
-    def lines(self) -> tuple[bytes, ...]:
+    def lines(self) -> Sequence[bytes]:
         """Return the raw line of every record so far, newline included."""
-        return tuple(self._lines)
+        return Prefix(self._lines)
 
     def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
         """Append one record durably.
