@@ -3,21 +3,22 @@
 import http.client
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from attrs import frozen
 
-from tests.bench import environment
-from tests.bench.contest import ROOT, Contender, Figure, Outcome, figures, folders, in_turn, own, process
+from tests.bench import environment, worlds
+from tests.bench.contest import Contender, Figure, Outcome, figures, folders, in_turn, own, process
 from tests.bench.objects import RUNS, run_objects, source
 from tests.bench.recovery import DONE
 from tests.bench.server import BUCKET, LATENCY_SECONDS, serving
 
 PEERS = Path("tests/bench/peers")
 IN_FLIGHT = 128
+_MANY = 10_000  # steps
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
@@ -30,10 +31,11 @@ class Size:
     steps: tuple[int, ...]
     objects: int
     starts: int
+    worlds: int
 
 
-WHOLE = Size(rounds=5, rows=(50, 300, 1000), steps=(100, 10_000), objects=10_000, starts=9)
-QUICK = Size(rounds=3, rows=(50, 1000), steps=(100, 1000), objects=1000, starts=3)
+WHOLE = Size(rounds=5, rows=(50, 300, 1000), steps=(100, 1000, 10_000), objects=10_000, starts=9, worlds=3)
+QUICK = Size(rounds=3, rows=(50, 1000), steps=(100, 1000), objects=1000, starts=3, worlds=0)
 
 
 def loading(size: Size) -> Iterator[Outcome]:
@@ -59,7 +61,7 @@ def steps(size: Size) -> Iterator[Outcome]:
     peers = environment.python()
     for rows in size.steps:
         places = folders(f"steps-{rows}")
-        measured = in_turn(list(_steppers(rows, places, peers)), size.rounds)
+        measured = in_turn(list(_steppers(rows, places, peers)), min(3, size.rounds))
         note = (
             "floor: the same bytes, written and flushed with fdatasync twice a step. drfsm and transitions (SQLite,"
             " WAL, full sync) write a record before each action and one after it; DBOS and Burr write one after it."
@@ -95,7 +97,8 @@ def _steppers(rows: int, places: Iterator[Path], peers: Path | None) -> Iterator
     yield Contender("drfsm", drfsm)
     yield Contender("floor", lambda _round: process(own("tests.bench.steps", "floor", rows, last[0])))
     if peers is not None:
-        for name in ("transitions", "burr", "dbos"):
+        # Ten thousand steps of the other two take minutes, and say nothing that a thousand did not.
+        for name in ("transitions", "burr", "dbos") if rows < _MANY else ("transitions",):
             yield Contender(
                 name,
                 lambda _round, name=name: process([peers, PEERS / "steps.py", name, str(rows), next(places)]),  # type: ignore[misc]
@@ -257,7 +260,16 @@ def listed(endpoint: str, prefix: str) -> dict[str, str]:
         token = quote(more[1], safe="")
 
 
-PARTS = {"loading": loading, "steps": steps, "recovery": recovery, "starting": starting, "objects": objects}
+PARTS: Mapping[str, Callable[[Size], Iterator[Outcome]]] = {
+    "loading": loading,
+    "steps": steps,
+    "recovery": recovery,
+    "starting": starting,
+    "objects": objects,
+    "failback": lambda size: worlds.failback(size.worlds),
+    "sandbox": lambda size: worlds.sandbox(size.worlds),
+}
 """Name -> what measures it, in the order of the report."""
 
-assert ROOT.joinpath(PEERS).is_dir()
+SLOW = ("failback", "sandbox")
+"""The parts that the quick bench leaves out: they wait for worlds."""
