@@ -2,11 +2,13 @@
 
 import copy
 import threading
-from collections.abc import Mapping
+import tracemalloc
+from collections.abc import Iterator, Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drfsm.journal import Record, RunState, fold
 from drfsm.journal.growing import Growing, Prefix, Stack
 
 CHANGES = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 3), max_size=3)
@@ -77,3 +79,39 @@ def test_a_prefix_keeps_its_length_while_its_list_grows() -> None:
     items.append("c")
     assert equal(prefix, ("a", "b"))
     assert (prefix[-1], prefix[1:], len(prefix), list(prefix)) == ("b", ("b",), 2, ["a", "b"])
+
+
+def steps(first: int, last: int) -> Iterator[Record]:
+    """Yield the records of so many steps, each with a fact, an undo and a result of its own."""
+    for number in range(first, last):
+        row = f"s{number} --go{number}--> s{number + 1}"
+        step = {
+            "row": row, "trigger": f"go{number}", "from": f"s{number}", "to": f"s{number + 1}", "by": "runner",
+            "guards": [], "because": "a step", "frozen": [],
+        }  # fmt: skip
+        old, new = ({f"fact{number}": {"value": value, "seen": value, "why": ""}} for value in ("off", "on"))
+        at = "2026-02-27T00:00:00.000000Z"
+        before = {"attempt": 1, "effect": "idempotent", "before": {f"fact{number}": "off"}, "undo": f"back{number}"}
+        yield Record(2 * number, "intent", at, {**step, **before, "facts": old})
+        after = {"how": "acted", "result": number, "ways": [], "seconds": 0.0}
+        yield Record(2 * number + 1, "commit", at, {**step, **after, "facts": new})
+
+
+def most_bytes_of_a_step(state: RunState, number: int) -> int:
+    """Return how much memory folding a next step takes: the least of several, as a table grows now and then."""
+    least = []
+    for following in range(number, number + 5):
+        records = list(steps(following, following + 1))
+        assert all(record.content for record in records)  # read before, as the runner does
+        tracemalloc.start()
+        state = fold(records, state)
+        least.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    return min(least)
+
+
+def test_a_step_copies_nothing_that_grows_with_the_run() -> None:
+    """After 3,000 steps one more takes as much memory as after ten; a copy of one mapping would take a hundred KB."""
+    early, late = fold(steps(0, 10)), fold(steps(0, 3000))
+    assert (len(late.undo), len(late.snapshots), len(late.facts), len(late.results)) == (3000,) * 4
+    assert most_bytes_of_a_step(late, 3000) < most_bytes_of_a_step(early, 10) + 10_000
