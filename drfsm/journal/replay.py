@@ -152,8 +152,24 @@ def findings_of(args: Json) -> tuple[str, ...]:
     return tuple(map(str, findings)) if isinstance(findings, list | tuple) else ()
 
 
-def _growing() -> Any:
-    return field(factory=Growing, converter=growing)
+def _growing(converter: Callable[[Any], Any]) -> Any:
+    return field(factory=Growing, converter=converter)
+
+
+def _readings(known: Mapping[str, Reading]) -> Growing[str, Reading]:
+    return growing(known)
+
+
+def _words(known: Mapping[str, str]) -> Growing[str, str]:
+    return growing(known)
+
+
+def _values(known: Mapping[str, Any]) -> Growing[str, Any]:
+    return growing(known)
+
+
+def _objects(known: Mapping[str, Json]) -> Growing[str, Json]:
+    return growing(known)
 
 
 def _stack() -> Any:
@@ -198,15 +214,15 @@ class RunState:
     open: OpenIntent | None = None  # None: no action's outcome is open
     attempts: Mapping[str, int] = field(factory=dict)  # row key -> failed attempts in this visit
     returns: Mapping[str, int] = field(factory=dict)  # failure's row key -> times taken since a person last asked
-    facts: Mapping[str, Reading] = _growing()  # as last read
-    known: Mapping[str, str] = _growing()  # fact -> its last known value
-    results: Mapping[str, Any] = _growing()  # trigger -> what its action returned
-    args: Mapping[str, Json] = _growing()  # trigger -> an operator's recorded arguments
+    facts: Mapping[str, Reading] = _growing(_readings)  # as last read
+    known: Mapping[str, str] = _growing(_words)  # fact -> its last known value
+    results: Mapping[str, Any] = _growing(_values)  # trigger -> what its action returned
+    args: Mapping[str, Json] = _growing(_objects)  # trigger -> an operator's recorded arguments
     forecasts: tuple[Forecast, ...] = ()  # of a dry run
     foreseen: tuple[ForeseenCheck, ...] = ()  # guards of later rows that did not hold when they were judged beforehand
 
     # what an abort would undo
-    snapshots: Mapping[str, Json] = _growing()  # row key -> {fact: seen} before its first attempt
+    snapshots: Mapping[str, Json] = _growing(_objects)  # row key -> {fact: seen} before its first attempt
     undo: Sequence[Undoable] = _stack()  # oldest first
     undone: tuple[Undoable, ...] = ()  # what an abort has undone already
     in_flight: tuple[InFlight, ...] = ()  # oldest first
@@ -214,7 +230,7 @@ class RunState:
     not_excluded: tuple[str, ...] = ()  # which of these may still change something, in words
     predecessor: Predecessor | None = None  # not settled yet
     took_over: tuple[str, ...] = ()  # the runs that had not ended when this one took the lease from them
-    kept_by_row: Mapping[str, str] = _growing()  # row key -> why an abort does not undo its change
+    kept_by_row: Mapping[str, str] = _growing(_words)  # row key -> why an abort does not undo its change
     kept: tuple[str, ...] = ()  # the same reasons, each once
 
     # what a person wants to know
