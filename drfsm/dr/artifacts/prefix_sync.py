@@ -74,19 +74,34 @@ class Copied:
 
 def is_protected(key: str, homes: Iterable[str], workload: Workload) -> bool:
     """Say whether a key must not be touched, seen from any of these prefixes (which end with a slash)."""
-    return any(_own_place(key.removeprefix(home), workload) for home in homes if key.startswith(home))
+    return _OwnPlaces(homes, workload).hold(key)
 
 
-def _own_place(path: str, workload: Workload) -> bool:
-    """Say whether a path is a protected one, below any depth of candidates and of runs that publish beside."""
-    folders = nested(workload)
-    while True:
-        if any(path == place or (place.endswith("/") and path.startswith(place)) for place in protected(workload)):
-            return True
-        inside = next((path.removeprefix(f"{folder}/") for folder in folders if path.startswith(f"{folder}/")), "")
-        _, slash, path = inside.partition("/")
-        if not slash:
-            return False
+class _OwnPlaces:
+    """What must not be touched below some prefixes: worked out once for the thousands of keys of a sync."""
+
+    def __init__(self, homes: Iterable[str], workload: Workload) -> None:
+        self._homes = tuple(homes)
+        places = protected(workload)
+        self._objects = frozenset(places)
+        self._folders = tuple(place for place in places if place.endswith("/"))
+        self._nested = tuple(f"{folder}/" for folder in nested(workload))
+
+    def hold(self, key: str) -> bool:
+        """Say whether a key is one of them, seen from any of the prefixes."""
+        return any(self._own(key.removeprefix(home)) for home in self._homes if key.startswith(home))
+
+    def _own(self, path: str) -> bool:
+        """Say whether a path is a protected one, below any depth of candidates and of runs that publish beside."""
+        while True:
+            if path in self._objects or path.startswith(self._folders):
+                return True
+            if not path.startswith(self._nested):
+                return False
+            folder = next(folder for folder in self._nested if path.startswith(folder))
+            _, slash, path = path.removeprefix(folder).partition("/")
+            if not slash:
+                return False
 
 
 def prefix_of(store: ObjectStore, text: str, name: str) -> str:
@@ -120,6 +135,7 @@ def plan(
     if there.startswith(here):
         raise UsageFault(f"the destination {there} lies in the source {here}: each copy would be copied again")
     homes = (here, there, *(f"{entry.strip('/')}/".removeprefix("/") for entry in guarded))
+    own = _OwnPlaces(homes, workload)
     wanted: dict[str, Stat] = {}
     left_out: list[str] = []
     source_listing, present_listing = _both_listed(store, here, there)
@@ -127,7 +143,7 @@ def plan(
         landing = there + entry.key.removeprefix(here)
         if landing == there:
             continue  # the marker of the folder itself
-        if is_protected(entry.key, homes, workload) or is_protected(landing, homes, workload):
+        if own.hold(entry.key) or own.hold(landing):
             left_out.append(entry.key)
         elif landing.startswith(here):
             raise UsageFault(f"{entry.key} would be copied into the source {here} itself, to {landing}")
