@@ -106,9 +106,11 @@ mutants-machines: $(VENV)/.installed
 agree: $(VENV)/.installed
 	DRFSM_CUTS=1 $(BIN)/pytest -n 2 --dist loadfile --timeout=900 $(AGAIN) tests/agree
 
+# drfsm beside its peers, which are installed into build/peers: docs/performance.md; make bench QUICK=1 ends in minutes.
 bench: $(VENV)/.installed
+	@mkdir -p build
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(PARTS)
 	$(BIN)/python -m tests.bench.starts
-	$(BIN)/python -m tests.bench.objects
 	$(BIN)/python -m tests.bench.logs
 
 # Mutants of the code against the tests nearest to them: hours, and it goes on where it was stopped; see docs/mutants.md.

@@ -47,13 +47,7 @@ def json_of(
     """
     text = _text(raw, what, largest_bytes, hint)
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_pairs,
-            parse_constant=_no_constant,
-            parse_int=_integer,
-            parse_float=_float,
-        )
+        value = _DECODER.decode(text)
     except RecursionError:
         raise _unreadable(what, f"it has more than {deepest} levels", hint) from None
     except ValueError as fault:
@@ -163,6 +157,12 @@ def _float(digits: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"the number {bounded(digits, LONGEST_NUMBER)} is out of range")
     return value
+
+
+# Made once: to make one takes as long as to read a short document.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_constant=_no_constant, parse_int=_integer, parse_float=_float
+)
 
 
 def _check_tree(value: Any, what: str, hint: str, deepest: int = DEEPEST) -> None:

@@ -106,8 +106,9 @@ class DirectStore:
         for key in _checked(keys, check):
             yield key, self.get(key, largest_bytes=largest_bytes)
 
-    def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None) -> Iterator[Copy]:
+    def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None, verify: bool = True) -> Iterator[Copy]:
         """Copy within the bucket; yield each copy when it is made."""
+        del verify
         for copy in _checked(copies, check):
             self.copy(copy.source, copy.target)
             yield copy

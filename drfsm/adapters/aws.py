@@ -238,9 +238,9 @@ class S3Store:
         """Yield every key with its object (None if absent), in any order."""
         return self._bulk().get_many(keys, check, largest_bytes)
 
-    def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None) -> Iterator[Copy]:
-        """Copy on the server, within the bucket; yield each copy when it is made."""
-        return self._bulk().copy_many(copies, check)
+    def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None, verify: bool = True) -> Iterator[Copy]:
+        """Copy on the server, within the bucket; yield each copy when it is made, and (``verify``) seen to be there."""
+        return self._bulk().copy_many(copies, check, verify=verify)
 
     def delete_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[str]:
         """Delete objects; yield each key when it is gone."""

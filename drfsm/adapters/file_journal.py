@@ -35,6 +35,7 @@ from drfsm.errors import (
 )
 from drfsm.files import Directory, disk_fault
 from drfsm.journal import GENESIS, Chain, Record, digest, encode, read
+from drfsm.journal.growing import Prefix
 
 LOG, LOCK = "state_transitions.log", ".lock"
 LOOKS, LOOK_SECONDS = 5, 0.05  # how often, and at which interval, a held lock is tried again
@@ -145,6 +146,8 @@ class FileJournal:
             opened.callback(os.close, self._file)
             if fresh:
                 _sync_directory(self._directory)
+            self._place = str(self._directory.path)
+            self._opened_as = os.fstat(self._file), os.fstat(self._lock), os.fstat(self._directory.descriptor)
             self._load()
             self._held = opened.pop_all()
 
@@ -178,7 +181,7 @@ class FileJournal:
         if chain.torn:
             self._truncate()
             self.cut = (len(chain.torn), digest(chain.torn))
-        self._seen = self._times()
+        self._seen = _times(os.fstat(self._file))
 
     @property
     def head(self) -> str:
@@ -187,11 +190,11 @@ class FileJournal:
 
     def records(self) -> Sequence[Record]:
         """Return every record so far, oldest first."""
-        return tuple(self._records)
+        return Prefix(self._records)
 
-    def lines(self) -> tuple[bytes, ...]:
+    def lines(self) -> Sequence[bytes]:
         """Return the raw line of every record so far, newline included."""
-        return tuple(self._lines)
+        return Prefix(self._lines)
 
     def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
         """Append one record durably.
@@ -199,7 +202,7 @@ class FileJournal:
         Raises DiskFault if the write fails, JournalDamaged if another process changed the file; then nothing more is
         ever appended. Raises ValueError, and writes nothing, for a body that JSON can't represent.
         """
-        if kind != "tail_cut":
+        if kind != "tail_cut" and self.cut:
             self.note_cut(at)
         record = Record(len(self._records), kind, at, body)
         self._add(encode(record, self.head), record)
@@ -236,30 +239,28 @@ class FileJournal:
     def _altered(self) -> str:
         """Return how another process changed the file, "" if it is the same file with the same length and end."""
         try:
-            status = os.fstat(self._file)
-            last = self._lines[-1] if self._lines else b""
-            for fine, what in (
-                (_is_at(self._file, LOG, self._directory.descriptor), "was removed or replaced by another file"),
-                (_is_at(self._lock, LOCK, self._directory.descriptor), "lost its lock (.lock was removed or replaced)"),
-                (_is_at(self._directory.descriptor, self._directory.path), "was moved or replaced with its bundle"),
-                (
-                    status.st_size == self._size,
-                    f"was cut, or written by another process ({status.st_size} bytes, not {self._size}),",
-                ),
-                (os.pread(self._file, len(last), self._size - len(last)) == last, "was edited in its last line"),
-            ):
-                if not fine:
-                    return what
-            if self._times() != self._seen and (line := self._first_edited()):
-                return f"was edited in line {line}"
+            return next(self._alterations(), "")
         except OSError as fault:
             return f"cannot be checked ({fault.strerror})"
-        return ""
 
-    def _times(self) -> tuple[int, int]:
-        """Return the file's mtime and ctime, in ns; the ctime can't be set back."""
-        status = os.fstat(self._file)
-        return status.st_mtime_ns, status.st_ctime_ns
+    def _alterations(self) -> Iterator[str]:
+        """Look at what was opened, once each: a step writes two records, and the looks are most of what it asks for."""
+        log, lock, bundle = self._opened_as
+        status = _status(LOG, self._directory.descriptor)
+        if status is None or not os.path.samestat(status, log):
+            yield "was removed or replaced by another file"
+        elif not _is(lock, LOCK, self._directory.descriptor):
+            yield "lost its lock (.lock was removed or replaced)"
+        elif not _is(bundle, self._place):
+            yield "was moved or replaced with its bundle"
+        elif status.st_size != self._size:
+            yield f"was cut, or written by another process ({status.st_size} bytes, not {self._size}),"
+        else:
+            last = self._lines[-1] if self._lines else b""
+            if os.pread(self._file, len(last), self._size - len(last)) != last:
+                yield "was edited in its last line"
+            if _times(status) != self._seen and (line := self._first_edited()):
+                yield f"was edited in line {line}"
 
     def _first_edited(self) -> int:
         """Return the first line that differs between the file and this process, counted from 1; 0 if none does."""
@@ -268,7 +269,7 @@ class FileJournal:
             if os.pread(self._file, len(line), place) != line:
                 return number
             place += len(line)
-        self._seen = self._times()  # its mode changed, or it was copied: every byte is the same
+        self._seen = _times(os.fstat(self._file))  # its mode changed, or it was copied: every byte is the same
         return 0
 
     def _add(self, line: bytes, record: Record) -> None:
@@ -290,7 +291,7 @@ class FileJournal:
         self._size += len(line)
         self._lines.append(line)
         self._records.append(record)
-        self._seen = self._times()
+        self._seen = _times(os.fstat(self._file))
         self._broken = None
 
     def _write(self, line: bytes) -> None:
@@ -324,13 +325,28 @@ class FileJournal:
         self.close()
 
 
+def _times(status: os.stat_result) -> tuple[int, int]:
+    """Return a file's mtime and ctime, in ns; the ctime can't be set back."""
+    return status.st_mtime_ns, status.st_ctime_ns
+
+
+def _status(name: str | Path, directory: int | None = None) -> os.stat_result | None:
+    """Return what a name refers to now; None where there is nothing of that name."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
 def _is_at(descriptor: int, name: str | Path, directory: int | None = None) -> bool:
     """Whether a name still refers to the file that is open here."""
-    try:
-        there = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(there, os.fstat(descriptor))
+    return _is(os.fstat(descriptor), name, directory)
+
+
+def _is(opened: os.stat_result, name: str | Path, directory: int | None = None) -> bool:
+    """Whether a name still refers to a file that was opened; a file keeps its device and number as long as it is."""
+    there = _status(name, directory)
+    return there is not None and os.path.samestat(there, opened)
 
 
 def _locked(directory: Directory, bundle: Path) -> int:

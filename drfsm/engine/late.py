@@ -194,11 +194,10 @@ class LateWrites:
     # --- the pieces -------------------------------------------------------------------------------------
 
     def _owed(self, row: Row) -> Iterator[InFlight]:
-        late = {**dict.fromkeys(self._landing_late(), _UNCONDITIONAL), **self._binding.late}
+        if not self._log.state.in_flight:
+            return iter(())
+        late = {**dict.fromkeys(self._log.spec.actions_landing_late, _UNCONDITIONAL), **self._binding.late}
         return owed(self._log.spec, self._log.state, row, late)
-
-    def _landing_late(self) -> Iterator[str]:
-        return (row.action for row in self._log.spec.rows if row.lands_late and row.action)
 
     def _settled(self, flight: InFlight, late: Late, fault: str, *, result: Any, facts: Readings) -> None:
         if fault:
@@ -228,7 +227,7 @@ class LateWrites:
     def _late(self, flight: InFlight) -> Late | None:
         """Return how the flight's action is settled; None for one that neither its binding nor its row calls late."""
         named = flight.undoes or flight.row
-        declared = next((row for row in self._log.spec.rows if row.key == named), None)
+        declared = self._log.spec.declared(named)
         if declared is None:
             raise EvidenceFault(f"the journal names {named}, which the declaration doesn't have")
         action = declared.undo if flight.undoes else declared.action
@@ -254,8 +253,13 @@ class LateWrites:
         declared = [self._binding.late.get(name) for name in actions]
         return bool(declared) and all(late is not None and late.touch and not late.settles for late in declared)
 
+    def _declared(self, flight: InFlight) -> Row:
+        row = self._log.spec.declared(flight.row)
+        assert row is not None  # noqa: S101  _late has looked for it
+        return row
+
     def _run(self, flight: InFlight) -> Run:
-        row = next(row for row in self._log.spec.rows if row.key == flight.row)
+        row = self._declared(flight)
         state = self._log.state
         entry = next((entry for entry in (*state.undo, *state.undone) if flight.changed(entry)), None)
         return self._observer.run(row, {}, undoing=entry.before if entry else None)
@@ -294,7 +298,7 @@ class LateWrites:
     def _record(
         self, flight: InFlight, how: str, words: str, *, result: Any = None, facts: Readings | None = None
     ) -> None:
-        named = next(row for row in self._log.spec.rows if row.key == flight.row)
+        named = self._declared(flight)
         now = values_of(facts or {})
         self._log.append(
             "settled",

@@ -6,13 +6,15 @@ something (a summary, a step's log, progress). The journal is the truth, so subs
 failure can't undo a record: it is kept in ``fault``, and the run stops at the next clean point.
 """
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from drfsm.engine.ports import Clock, Journal
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.journal import Record, RunState, fold
-from drfsm.journal.record_types import misfits, undeclared
+from drfsm.journal.record_types import misfits, parse, undeclared
+from drfsm.journal.replay import fold_read
 from drfsm.journal.undoing import leads_to_undo, past_point_of_no_return
 from drfsm.spec.model import By, MachineSpec, Row
 
@@ -36,13 +38,19 @@ class RunLog:
 
         Raises UsageFault, and writes nothing, for a body that does not fit its kind (journal/record_types.py).
         """
-        if faults := [*misfits(kind, body), *undeclared(kind, body)]:
+        unreadable = tuple(misfits(kind, body))
+        if faults := [*unreadable, *undeclared(kind, body)]:
             raise UsageFault(
                 f"the {kind} record can't be written: {'; '.join(faults)}",
                 hint="correct the value that was handed to drfsm; nothing was recorded",
             )
+        content = parse(kind, body, unreadable)
         record = self.journal.append(kind, body, self.clock.now())
-        self._fold([record] if record.seq == self.state.length else self.journal.records()[self.state.length :])
+        if record.seq == self.state.length:
+            self.state = fold_read(self.state, record, content)
+            self._pending.append((record, self.state))
+        else:  # the journal wrote a record of its own before this one
+            self._fold(self.journal.records()[self.state.length :])
         if notify:
             self.notify()
         return record
@@ -75,8 +83,10 @@ class RunLog:
 
     def frozen(self, values: Mapping[str, str | None] | None = None) -> list[str]:
         """Say in the operator's words what is frozen: by these values, for all other facts by the last known ones."""
+        if not self.spec.frozen:
+            return []
         now = {name: value for name, value in (values or {}).items() if value is not None}
-        return list(self.spec.says_frozen({**self.state.known, **now}))
+        return list(self.spec.says_frozen(ChainMap(now, self.state.known)))  # type: ignore[arg-type]  # it is only read
 
     @property
     def no_return(self) -> bool:

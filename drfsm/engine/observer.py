@@ -5,6 +5,7 @@ value, and the reason is recorded. Changes nothing. Called by step.py, attempts.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -12,6 +13,7 @@ from attrs import evolve, field, frozen
 from drfsm.claims import bounded
 from drfsm.engine.binding import Binding, Run
 from drfsm.engine.log import RunLog
+from drfsm.engine.side_by_side import side_by_side
 from drfsm.errors import DrfsmError, Interrupted, LeaseLost
 from drfsm.journal import exact
 from drfsm.journal.record_types import Check, ForeseenCheck, Reading
@@ -44,7 +46,10 @@ class Judgement:
 
 
 class Observer:
-    """Reads the facts of one run in one world. ``world`` is handed to every fact as it is."""
+    """Reads the facts of one run in one world. ``world`` is handed to every fact as it is.
+
+    ``at_once``: how many facts of one row are read at the same time, each in a thread of its own.
+    """
 
     def __init__(
         self,
@@ -55,14 +60,18 @@ class Observer:
         interrupted: Callable[[], bool] = lambda: False,
         say: Say = lambda *_, **__: None,
         proven: Mapping[str, Any] | None = None,
+        at_once: int = 1,
     ) -> None:
         self._log, self._binding, self.world = log, binding, world
+        self._at_once = at_once
         self._interrupted, self._say, self._proven = interrupted, say, proven or {}
 
     def read(self, names: Iterable[str], row: Row, args: Mapping[str, Any] | None = None) -> dict[str, Reading]:
         """Read facts now, for a row with these arguments (those of the open intent where none are given)."""
         run = self.run(row, args)
-        return {name: self.read_one(name, run) for name in sorted(names)}
+        ordered = sorted(names)
+        readings = side_by_side([partial(self.read_one, name, run) for name in ordered], self._at_once)
+        return dict(zip(ordered, readings, strict=True))
 
     def read_one(self, name: str, run: Run) -> Reading:
         """Observe and judge one fact. Whatever goes wrong, but an interruption or a lost lease, is its reading."""

@@ -61,6 +61,7 @@ class Runner:
     beside ``operator``, which anybody may set: ``os_user`` {uid, name, host}, ``cloud_caller`` (a text) and
     ``cluster_users`` {site: user}; an unknown caller or user is {unknown: why}. Each field may be missing. It is
     recorded wherever a person starts, resumes or decides. Raises UsageFault where one of the two is anything else.
+    ``reads_at_once``: how many facts of one row may be read at the same time, each in a thread of its own; 1: in turn.
     Raises BindingFault unless the binding is exactly the machine's; where the journal holds a run already, of whichever
     version, EvidenceFault unless the binding has all that the run's declaration names.
     """
@@ -82,6 +83,7 @@ class Runner:
         settle_seconds: float = SETTLE_SECONDS,
         proven: Mapping[str, Any] | None = None,
         vouched: Mapping[str, Any] | None = None,
+        reads_at_once: int = 1,
     ) -> None:
         self._spec, self._binding = spec, binding
         self._lease: Lease = lease or NoLease()
@@ -93,7 +95,9 @@ class Runner:
         self._leased = self._lease_asked = self._goes_on = False
         self._interrupted = False
         self._hold_asked = hold_asked
-        self._observer = Observer(log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=identity)
+        self._observer = Observer(
+            log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=identity, at_once=reads_at_once
+        )
         self._late = LateWrites(log, binding, self._lease, self._observer, self._pause, settle_seconds)
         self._step = Step(log, binding, self._lease, self._observer, self._late)
         self._attempts = Attempts(
@@ -119,7 +123,7 @@ class Runner:
     def undoable(self) -> tuple[Undoable, ...]:
         """What an abort would undo, oldest first: nothing after the end, or past the point of no return."""
         self._ready()
-        return () if self._over() or self._log.no_return else self.state.undo
+        return () if self._over() or self._log.no_return else tuple(self.state.undo)
 
     def interrupt(self) -> None:
         """Ask the run to stop at the next clean point; safe to call from a signal handler."""

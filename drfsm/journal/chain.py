@@ -63,9 +63,12 @@ def encode(record: Record, prev: str) -> bytes:
     return line
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def _dumped(value: Any) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return _ENCODER.encode(value).encode()
     except (TypeError, RecursionError) as fault:
         raise ValueError(str(fault)) from None
 
@@ -76,6 +79,8 @@ def exact(value: Any) -> Any:
     Tuples become lists and numbers that are keys become text. Raises ValueError for what JSON can't say, or what no
     record can hold: half characters, too many levels or digits.
     """
+    if value is None or type(value) is bool:
+        return value
     return _parsed(_dumped(value), claims.DEEPEST)
 
 

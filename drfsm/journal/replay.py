@@ -10,13 +10,14 @@ What the runner does about an open intent is spec/recovery.py's table, read by e
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
 from attrs import evolve, field, frozen
 
 from drfsm.journal import record_types
 from drfsm.journal.chain import damage, read
+from drfsm.journal.growing import Growing, Stack, growing, plus
 from drfsm.journal.record import Record
 from drfsm.journal.record_types import (
     Check,
@@ -80,6 +81,11 @@ class Undoable:
     trigger: str
     undo: str
     before: Json  # {fact: seen}
+
+    @property
+    def what(self) -> tuple[str, frozenset[str]]:
+        """What it restores: entries with the same undo action and facts restore the same."""
+        return self.undo, frozenset(self.before)
 
 
 @frozen
@@ -146,9 +152,40 @@ def findings_of(args: Json) -> tuple[str, ...]:
     return tuple(map(str, findings)) if isinstance(findings, list | tuple) else ()
 
 
-@frozen(slots=False)
+def _growing(converter: Callable[[Any], Any]) -> Any:
+    return field(factory=Growing, converter=converter)
+
+
+def _readings(known: Mapping[str, Reading]) -> Growing[str, Reading]:
+    return growing(known)
+
+
+def _words(known: Mapping[str, str]) -> Growing[str, str]:
+    return growing(known)
+
+
+def _values(known: Mapping[str, Any]) -> Growing[str, Any]:
+    return growing(known)
+
+
+def _objects(known: Mapping[str, Json]) -> Growing[str, Json]:
+    return growing(known)
+
+
+def _stack() -> Any:
+    return field(factory=Stack, converter=_stacked)
+
+
+def _stacked(entries: Iterable[Undoable]) -> "Stack[Undoable]":
+    return entries if isinstance(entries, Stack) else Stack((entry.what, entry) for entry in entries)
+
+
+@frozen(slots=False)  # so that a changed copy is one update of a dict: each record makes several (``_with``)
 class RunState:
-    """Where a run stands. ``status``: none | running | held | dry_run | complete | aborted | failed | refused."""
+    """Where a run stands. ``status``: none | running | held | dry_run | complete | aborted | failed | refused.
+
+    What grows with the run shares its entries with later states (growing.py): a step costs the same at any length.
+    """
 
     # the run
     status: str = "none"
@@ -179,23 +216,23 @@ class RunState:
     open: OpenIntent | None = None  # None: no action's outcome is open
     attempts: Mapping[str, int] = field(factory=dict)  # row key -> failed attempts in this visit
     returns: Mapping[str, int] = field(factory=dict)  # failure's row key -> times taken since a person last asked
-    facts: Mapping[str, Reading] = field(factory=dict)  # as last read
-    known: Mapping[str, str] = field(factory=dict)  # fact -> its last known value
-    results: Mapping[str, Any] = field(factory=dict)  # trigger -> what its action returned
-    args: Mapping[str, Json] = field(factory=dict)  # trigger -> an operator's recorded arguments
+    facts: Mapping[str, Reading] = _growing(_readings)  # as last read
+    known: Mapping[str, str] = _growing(_words)  # fact -> its last known value
+    results: Mapping[str, Any] = _growing(_values)  # trigger -> what its action returned
+    args: Mapping[str, Json] = _growing(_objects)  # trigger -> an operator's recorded arguments
     forecasts: tuple[Forecast, ...] = ()  # of a dry run
     foreseen: tuple[ForeseenCheck, ...] = ()  # guards of later rows that did not hold when they were judged beforehand
 
     # what an abort would undo
-    snapshots: Mapping[str, Json] = field(factory=dict)  # row key -> {fact: seen} before its first attempt
-    undo: tuple[Undoable, ...] = ()  # oldest first
+    snapshots: Mapping[str, Json] = _growing(_objects)  # row key -> {fact: seen} before its first attempt
+    undo: Sequence[Undoable] = _stack()  # oldest first
     undone: tuple[Undoable, ...] = ()  # what an abort has undone already
     in_flight: tuple[InFlight, ...] = ()  # oldest first
     waived: bool = False  # a person waived an undo
     not_excluded: tuple[str, ...] = ()  # which of these may still change something, in words
     predecessor: Predecessor | None = None  # not settled yet
     took_over: tuple[str, ...] = ()  # the runs that had not ended when this one took the lease from them
-    kept_by_row: Mapping[str, str] = field(factory=dict)  # row key -> why an abort does not undo its change
+    kept_by_row: Mapping[str, str] = _growing(_words)  # row key -> why an abort does not undo its change
     kept: tuple[str, ...] = ()  # the same reasons, each once
 
     # what a person wants to know
@@ -237,11 +274,11 @@ class RunState:
         return reading.value if reading else None
 
 
-def _changed(state: RunState, **fields: Any) -> RunState:
-    """Return a state with other fields: what attrs' ``evolve`` does, without asking every field of its own."""
+def _with(state: RunState, /, **changes: Any) -> RunState:
+    """Return a state with some fields changed: ``attrs.evolve``, without asking for every field again."""
     changed = object.__new__(RunState)
     changed.__dict__.update(state.__dict__)
-    changed.__dict__.update(fields)
+    changed.__dict__.update(changes)
     return changed
 
 
@@ -249,9 +286,9 @@ def fold_samples(
     state: RunState, last: Record, count: int, facts: Mapping[str, Reading], known: Mapping[str, str]
 ) -> RunState:
     """Fold ``count`` samples at once, of which this is the last: they read ``facts`` last, with ``known`` values."""
-    return _changed(
-        state, last_at=last.at, length=state.length + count, facts={**state.facts, **facts},
-        known={**state.known, **known},
+    return _with(
+        state, last_at=last.at, length=state.length + count, facts=plus(state.facts, facts),
+        known=plus(state.known, known),
     )  # fmt: skip
 
 
@@ -266,9 +303,14 @@ def fold(records: Iterable[Record], start: RunState | None = None) -> RunState:
             content = record.content
         except ValueError as fault:
             raise damage(record.seq + 1, f"can't be understood: {fault}") from None
-        state = _changed(state, last_at=record.at, length=state.length + 1)
-        state = _FOLDS[type(content)](state, record, content)
+        state = fold_read(state, record, content)
     return state
+
+
+def fold_read(state: RunState, record: Record, content: record_types.Body) -> RunState:
+    """Fold one record whose body was read already."""
+    state = _with(state, last_at=record.at, length=state.length + 1)
+    return _FOLDS[type(content)](state, record, content)
 
 
 def replay(journal: bytes | BinaryIO | Iterable[Record]) -> RunState:
@@ -299,18 +341,18 @@ def covers(observation: Any, snapshot: Any) -> bool:
 
 def _freeze_words(state: RunState, words: Iterable[str], at: str) -> RunState:
     since = {word: state.frozen_since.get(word, at) for word in words}
-    return _changed(state, frozen=tuple(since), frozen_since=since)
+    return _with(state, frozen=tuple(since), frozen_since=since)
 
 
 def _observe(state: RunState, facts: Mapping[str, Reading]) -> RunState:
     known = {name: reading.value for name, reading in facts.items() if reading.value is not None}
-    return _changed(state, facts={**state.facts, **facts}, known={**state.known, **known})
+    return _with(state, facts=plus(state.facts, facts), known=plus(state.known, known))
 
 
 def _acted(state: RunState, at: str, did: str, operator: Any, host: Any, proven: Any) -> RunState:
     """Note who did something. From here on the process at work is theirs, and rounds are counted anew."""
     actor = Actor(did, at, str(operator), str(host), _identity(proven))
-    return _changed(state, actors=(*state.actors, actor), returns={})
+    return _with(state, actors=(*state.actors, actor), returns={})
 
 
 def _identity(proven: Any) -> Json:
@@ -324,14 +366,14 @@ def _learnt(state: RunState, result: Any) -> RunState:
     if not state.actors or not learnt:
         return state
     *earlier, actor = state.actors
-    return _changed(state, actors=(*earlier, evolve(actor, proven=keep_first(actor.proven, learnt))))
+    return _with(state, actors=(*earlier, evolve(actor, proven=keep_first(actor.proven, learnt))))
 
 
 # --- one function a kind of record: (state, record, content) -> state --------------------------------------
 
 
 def _started(state: RunState, record: Record, started: RunStarted) -> RunState:
-    return evolve(
+    return _with(
         _acted(state, record.at, "started", started.operator, started.host, started.proven),
         status="running",
         started_at=record.at,
@@ -353,7 +395,7 @@ def _started(state: RunState, record: Record, started: RunStarted) -> RunState:
 
 def _revoked(state: RunState, record: Record, revoked: StartRevoked) -> RunState:
     reason = f"another run, {revoked.revoked_by}, took its lease before it had a record"
-    return _changed(state, status="refused", run_id=revoked.run_id, ended_at=record.at, sealed=True, reason=reason)
+    return _with(state, status="refused", run_id=revoked.run_id, ended_at=record.at, sealed=True, reason=reason)
 
 
 def _leased(state: RunState, _record: Record, lease: LeaseAcquired) -> RunState:
@@ -362,12 +404,12 @@ def _leased(state: RunState, _record: Record, lease: LeaseAcquired) -> RunState:
     holder, why = str(lease.taken_from.get("run_id", "")), lease.taken_from.get("why")
     took_over = (*state.took_over, holder) if why == "taken_over" and holder != state.run_id else state.took_over
     others = state.others_worked or (state.lease_released and lease.epoch > state.epoch + 1)
-    state = _changed(state, epoch=lease.epoch, lease_released=False, others_worked=others)
-    return _changed(state, predecessor=left, took_over=took_over)
+    state = _with(state, epoch=lease.epoch, lease_released=False, others_worked=others)
+    return _with(state, predecessor=left, took_over=took_over)
 
 
 def _resumed(state: RunState, record: Record, resumed: Resumed) -> RunState:
-    return evolve(
+    return _with(
         _acted(state, record.at, "resumed", resumed.operator, resumed.host, resumed.proven),
         status="running",
         others_worked=False,
@@ -396,14 +438,14 @@ def _intended(state: RunState, record: Record, intent: Intent) -> RunState:
     if intent.undo:
         state = _push(state, Undoable(intent.row, intent.trigger, intent.undo, opened.before))
     if intent.point_of_no_return:
-        state = _changed(state, final_intents=state.final_intents | {intent.row})
-    state = _changed(state, unchanged=state.unchanged - {intent.row})
+        state = _with(state, final_intents=state.final_intents | {intent.row})
+    state = _with(state, unchanged=state.unchanged - {intent.row})
     if intent.kept:
-        state = _keep(state, {**state.kept_by_row, intent.row: intent.kept})
+        state = _keep(state, plus(state.kept_by_row, {intent.row: intent.kept}))
     if not intent.undoes:  # what an undo finds before it is no snapshot to restore: the undo restores one
-        state = _changed(state, snapshots={**state.snapshots, intent.row: opened.before})
+        state = _with(state, snapshots=plus(state.snapshots, {intent.row: opened.before}))
     touched = state.touched or intent.effect != "none"
-    return evolve(_sent(state, intent), status="running", open=opened, touched=touched)
+    return _with(_sent(state, intent), status="running", open=opened, touched=touched)
 
 
 def _sent(state: RunState, intent: Intent) -> RunState:
@@ -412,21 +454,21 @@ def _sent(state: RunState, intent: Intent) -> RunState:
     known = next((flight for flight in state.in_flight if flight.key == key), None)
     if known is None:
         begun = InFlight(intent.row, intent.trigger, frozenset(intent.before), intent.undo or "", intent.undoes)
-        return _changed(state, in_flight=(*state.in_flight, begun))
+        return _with(state, in_flight=(*state.in_flight, begun))
     sent_again = evolve(known, attempts=known.attempts + 1, committed=False, not_excluded="")
     return _flights(_excluded(state, known), key, sent_again)
 
 
 def _excluded(state: RunState, flight: InFlight) -> RunState:
     """Take back that a request could not be shut out."""
-    return _changed(state, not_excluded=tuple(words for words in state.not_excluded if words != flight.not_excluded))
+    return _with(state, not_excluded=tuple(words for words in state.not_excluded if words != flight.not_excluded))
 
 
 def _flights(state: RunState, key: tuple[str, str], flight: InFlight | None) -> RunState:
     """Replace the requests of a key; drop them for None, or where every attempt's end was seen."""
     kept = flight if flight is not None and flight.attempts > 0 else None
     changed = (kept if other.key == key else other for other in state.in_flight)
-    return _changed(state, in_flight=tuple(other for other in changed if other is not None))
+    return _with(state, in_flight=tuple(other for other in changed if other is not None))
 
 
 def _answered(state: RunState, key: tuple[str, str], *, committed: bool, attempts: int = 1) -> RunState:
@@ -463,11 +505,11 @@ def _opened(state: RunState, record: Record, intent: Intent) -> OpenIntent:
 
 
 def _with_args(state: RunState, step: Transition) -> RunState:
-    return _changed(state, args={**state.args, step.trigger: step.args}) if step.args else state
+    return _with(state, args=plus(state.args, {step.trigger: step.args})) if step.args else state
 
 
 def _keep(state: RunState, kept_by_row: Mapping[str, str]) -> RunState:
-    return _changed(state, kept_by_row=kept_by_row, kept=tuple(dict.fromkeys(kept_by_row.values())))
+    return _with(state, kept_by_row=kept_by_row, kept=tuple(dict.fromkeys(kept_by_row.values())))
 
 
 def _push(state: RunState, entry: Undoable) -> RunState:
@@ -475,12 +517,12 @@ def _push(state: RunState, entry: Undoable) -> RunState:
 
     A redo, or another row that changes the same thing later, only adds objects that the first snapshot didn't have.
     """
-    same = [other for other in state.undo if other.undo == entry.undo and other.before.keys() == entry.before.keys()]
-    if not same:
-        return _changed(state, undo=(*state.undo, entry))
-    (first,) = same
+    undo = _stacked(state.undo)
+    first = undo.named(entry.what)
+    if first is None:
+        return _with(state, undo=undo.plus(entry.what, entry))
     merged = evolve(first, before=keep_first(first.before, entry.before))
-    return _changed(state, undo=tuple(merged if other is first else other for other in state.undo))
+    return _with(state, undo=undo.replaced(entry.what, merged))
 
 
 def _failed(state: RunState, record: Record, failed: Failed) -> RunState:
@@ -488,15 +530,15 @@ def _failed(state: RunState, record: Record, failed: Failed) -> RunState:
     if failed.answered:
         state = _answered(state, (failed.row, state.open.undoes if state.open else ""), committed=False)
     count = {**state.attempts, failed.row: state.attempts.get(failed.row, 0) + 1}
-    state = _changed(state, attempts=count, stage=failed.trigger, reason=failed.error, findings=())
+    state = _with(state, attempts=count, stage=failed.trigger, reason=failed.error, findings=())
     state = _observe(state, failed.facts)
     if failed.frozen is not None:
         state = _freeze_words(state, failed.frozen, record.at)
     if state.open is None or failed.verdict != "not_done" or state.open.effect == "once":
         return state
-    kept_by_row = {row: reason for row, reason in state.kept_by_row.items() if row != state.open.row}
+    kept_by_row = growing(state.kept_by_row).without(state.open.row)
     before, undoes = state.open.before, state.open.undoes
-    state = _keep(_changed(state, open=state.open.superseded), kept_by_row)
+    state = _keep(_with(state, open=state.open.superseded), kept_by_row)
     return state if undoes else _unchanged_row(state, failed.row, before, failed.facts)
 
 
@@ -509,7 +551,7 @@ def _unchanged_row(state: RunState, row: str, before: Json, facts: Mapping[str, 
     same = bool(before) and all(name in facts and facts[name].seen == seen for name, seen in before.items())
     if on_its_way or not same or is_older(state.version, "0.6.0"):
         return state
-    return _changed(state, unchanged=state.unchanged | {row})
+    return _with(state, unchanged=state.unchanged | {row})
 
 
 def _resolved(state: RunState, record: Record, resolved: Resolved) -> RunState:
@@ -519,34 +561,34 @@ def _resolved(state: RunState, record: Record, resolved: Resolved) -> RunState:
     if state.open is None:
         return state
     done = resolved.outcome == "done"
-    return _changed(state, open=evolve(state.open, verdict="done") if done else state.open.superseded)
+    return _with(state, open=evolve(state.open, verdict="done") if done else state.open.superseded)
 
 
 def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
     args = commit.args
     state = _freeze_words(_observe(state, commit.facts), commit.frozen, record.at)
-    state = _changed(state, others_worked=False)
+    state = _with(state, others_worked=False)
     if commit.by == "operator" and commit.how != "resolved":
         state = _acted(
             state, record.at, commit.trigger, args.get("operator", ""), args.get("host", ""), args.get("proven")
         )
     if commit.result is not None:
-        state = _learnt(_changed(state, results={**state.results, commit.trigger: commit.result}), commit.result)
+        state = _learnt(_with(state, results=plus(state.results, {commit.trigger: commit.result})), commit.result)
     state = _foresaw(_with_args(state, commit), commit.foreseen)
     if commit.amends:
-        state = _changed(state, inputs={**state.inputs, **commit.amends})
+        state = _with(state, inputs={**state.inputs, **commit.amends})
     if commit.by in ("failure", "operator") and commit.to != commit.source:
         cause = Cause(commit.by, str(args.get("reason", "")), str(args.get("stage", "")), findings_of(args))
-        state = _changed(state, causes=(*state.causes, cause))
+        state = _with(state, causes=(*state.causes, cause))
     if commit.by == "failure":
-        state = _changed(state, returns={**state.returns, commit.row: state.returns.get(commit.row, 0) + 1})
+        state = _with(state, returns={**state.returns, commit.row: state.returns.get(commit.row, 0) + 1})
     if _LOUD.match(commit.reason):
-        state = _changed(state, loud=tuple(dict.fromkeys((*state.loud, commit.reason))))
+        state = _with(state, loud=tuple(dict.fromkeys((*state.loud, commit.reason))))
     state = _answered(state, (commit.row, commit.undoes), committed=True, attempts=int(commit.how != "resolved"))
-    state = _undone(state, commit) if commit.undoes else _changed(state, unchanged=state.unchanged - {commit.row})
+    state = _undone(state, commit) if commit.undoes else _with(state, unchanged=state.unchanged - {commit.row})
     if commit.kept:
-        state = _keep(state, {**state.kept_by_row, commit.row: commit.kept})
-    return evolve(
+        state = _keep(state, plus(state.kept_by_row, {commit.row: commit.kept}))
+    return _with(
         state,
         status="running",
         open=_left_open(state.open, commit),
@@ -562,7 +604,7 @@ def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
 
 def _foresaw(state: RunState, checks: Iterable[ForeseenCheck]) -> RunState:
     """Remember which guards of later rows did not hold."""
-    return _changed(state, foreseen=(*state.foreseen, *(check for check in checks if not check.holds)))
+    return _with(state, foreseen=(*state.foreseen, *(check for check in checks if not check.holds)))
 
 
 def _left_open(intent: OpenIntent | None, commit: Commit) -> OpenIntent | None:
@@ -575,14 +617,14 @@ def _left_open(intent: OpenIntent | None, commit: Commit) -> OpenIntent | None:
 def _undone(state: RunState, commit: Commit) -> RunState:
     """Take an entry off the undo stack; where a person waived its undo, remember that it was kept."""
     entry = next((entry for entry in state.undo if entry.row == commit.undoes), None)
-    state = _changed(state, undo=tuple(other for other in state.undo if other is not entry))
+    state = _with(state, undo=_stacked(state.undo).without(entry))
     if entry is None:
         return state
     if commit.by != "operator" or commit.how == "resolved":
-        return _changed(state, undone=(*state.undone, entry))
+        return _with(state, undone=(*state.undone, entry))
     reason = commit.args.get("reason") or commit.reason
-    kept = {**state.kept_by_row, entry.row: f"{entry.trigger} was not given back: {reason}"}
-    return _keep(_changed(state, waived=True), kept)
+    kept = {entry.row: f"{entry.trigger} was not given back: {reason}"}
+    return _keep(_with(state, waived=True), plus(state.kept_by_row, kept))
 
 
 def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:
@@ -592,12 +634,15 @@ def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:
     if settled.how == "landed_late":
         again = tuple(entry for entry in state.undone if flight is not None and flight.changed(entry))
         kept = tuple(entry for entry in state.undone if entry not in again)
-        return _answered(_changed(state, undo=(*state.undo, *again), undone=kept), key, committed=False)
+        undo = _stacked(state.undo)
+        for entry in again:
+            undo = undo.plus(entry.what, entry)
+        return _answered(_with(state, undo=undo, undone=kept), key, committed=False)
     if not settled.done and settled.how != "waited":
-        state = _keep(state, {row: reason for row, reason in state.kept_by_row.items() if row != settled.row})
+        state = _keep(state, growing(state.kept_by_row).without(settled.row))
     state = _excluded(state, flight) if flight is not None else state
     if settled.how not in ("touched", "answered", "gone", "waited"):
-        state = _changed(state, not_excluded=(*state.not_excluded, settled.reason))
+        state = _with(state, not_excluded=(*state.not_excluded, settled.reason))
     if settled.how == "not_excluded" and flight is not None:  # it is tried again before its undo, and before the end
         return _flights(state, key, evolve(flight, not_excluded=settled.reason))
     state = _flights(state, key, None)
@@ -613,16 +658,16 @@ def _given_up(state: RunState, settled: Settled) -> RunState:
     closed = _unchanged_row(state, settled.row, before, settled.facts)
     if intent is None or settled.row not in closed.unchanged:
         return closed
-    return evolve(closed, open=intent.superseded)
+    return _with(closed, open=intent.superseded)
 
 
 def _predecessor_settled(state: RunState, _record: Record, settled: record_types.PredecessorSettled) -> RunState:
     told = () if settled.how == "touched" else (settled.reason,)
-    return _changed(state, predecessor=None, not_excluded=(*state.not_excluded, *told))
+    return _with(state, predecessor=None, not_excluded=(*state.not_excluded, *told))
 
 
 def _held(state: RunState, record: Record, held: Held) -> RunState:
-    return evolve(
+    return _with(
         _freeze_words(state, held.frozen, record.at),
         status="held",
         stage=held.stage,
@@ -635,11 +680,11 @@ def _held(state: RunState, record: Record, held: Held) -> RunState:
 
 
 def _forecast(state: RunState, _record: Record, forecast: Forecast) -> RunState:
-    return evolve(_foresaw(state, forecast.foreseen), forecasts=(*state.forecasts, forecast))
+    return _with(_foresaw(state, forecast.foreseen), forecasts=(*state.forecasts, forecast))
 
 
 def _ended(state: RunState, record: Record, ended: Ended) -> RunState:
-    return evolve(
+    return _with(
         _freeze_words(state, ended.frozen, record.at),
         status=ended.status,
         ended_at=record.at,
@@ -652,7 +697,7 @@ def _ended(state: RunState, record: Record, ended: Ended) -> RunState:
 
 
 def _sealed(state: RunState, _record: Record, _content: Any) -> RunState:
-    return _changed(state, sealed=True)
+    return _with(state, sealed=True)
 
 
 _FOLDS: Mapping[type[record_types.Body], Callable[[RunState, Record, Any], RunState]] = {

@@ -57,7 +57,7 @@ def may_land(spec: MachineSpec, state: RunState, flight: InFlight, late: Settlin
     One with a condition can't once its action was done by another request: only one of the two is taken. One without
     can, whatever was done since.
     """
-    declared = next((row for row in spec.rows if row.key == (flight.undoes or flight.row)), None)
+    declared = spec.declared(flight.undoes or flight.row)
     if declared is None:
         return False
     lands_late = declared.lands_late and not flight.undoes

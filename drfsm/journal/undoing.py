@@ -13,14 +13,12 @@ def past_point_of_no_return(spec: MachineSpec, state: RunState) -> bool:
     One that is closed does not count where its facts were read as before it, and nothing that was sent for it can land
     any more: every attempt was answered, or was shut out by a touch.
     """
-    return any(
-        row.point_of_no_return and row.key in state.snapshots and row.key not in state.unchanged for row in spec.rows
-    )
+    return any(row.key in state.snapshots and row.key not in state.unchanged for row in spec.points_of_no_return)
 
 
 def leads_to_undo(spec: MachineSpec, state_name: str) -> bool:
     """Say whether a state is one in which everything is undone."""
-    return any(row.foreach == "undo" for row in spec.rows if row.source == state_name)
+    return state_name in spec.undo_states
 
 
 def undo_entry(row: Row, state: RunState) -> Undoable | None:

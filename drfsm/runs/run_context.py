@@ -70,6 +70,9 @@ def request_timeout(environ: Mapping[str, str]) -> float:
     return seconds
 
 
+_READS_AT_ONCE = 8  # facts of one row: both sites and the store are asked side by side, each within its limits
+
+
 @frozen
 class Outcome:
     """Where a run stands after a command: its bundle, its state, its records and the hash of the last of them."""
@@ -292,6 +295,7 @@ class RunContext:
             hold_asked=lambda: bundle.asked_hold(self._place) or (bundle.asked_hold(parent) if parent else ""),
             settle_seconds=settle_seconds,
             vouched=self._voucher.record,
+            reads_at_once=_READS_AT_ONCE,
         )
         self._recheck(recheck)
         self._keep_heads()

@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.spec.graph import closure, onward
+from drfsm.spec.graph import closure, components, onward
 from drfsm.spec.model import By, Foreseen, Guard, MachineSpec, Row
 
 Fault = tuple[int, str, str]
@@ -61,10 +61,16 @@ class _Way:
         self._changes_of: dict[int, set[str]] = {}  # by a row's identity
         self._rows_of = {state: tuple(self._onward(state, selected)) for state in spec.states}
         self._changed = self._changed_before()
-        self.rows = tuple(row for row in spec.rows if row in self._rows_of[row.source] and row.source in self._changed)
+        taken = {id(row) for state in self._changed for row in self._rows_of[state]}
+        self.rows = tuple(row for row in spec.rows if id(row) in taken)
+        self._rows_with: dict[str, list[Row]] = {}
+        for row in self.rows:
+            for name in row.guards:
+                self._rows_with.setdefault(name, []).append(row)
 
     def _onward(self, state: str, selected: Callable[[Row], bool]) -> Iterator[Row]:
-        rows = [row for row in self._spec.rows if row.source == state and row.foreach is None and selected(row)]
+        leaving = self._spec.rows_by_source.get(state, ())
+        rows = [row for row in leaving if row.foreach is None and selected(row)]
         by_runner = [row for row in rows if row.by is By.RUNNER]
         back = {state, *self._spec.undo_states}
         yield from by_runner or (row for row in rows if row.by is By.OPERATOR and row.to not in back)
@@ -80,21 +86,33 @@ class _Way:
         return self._spec.depending_on({*row.sets, *waited, *self._spec.brought_about(row)})
 
     def _changed_before(self) -> Mapping[str, set[str]]:
-        """Return, for each state that is reached, the facts that some way there changes."""
-        changed: dict[str, set[str]] = {self._start.to: set()}
-        todo = [self._start.to]
-        while todo:
-            state = todo.pop()
-            for row in self._rows_of[state]:
-                after = changed[state] | self.changes(row)
-                if row.to not in changed or not after <= changed[row.to]:
-                    changed[row.to] = changed.get(row.to, set()) | after
-                    todo.append(row.to)
+        """Return, for each state that is reached, the facts that some way there changes.
+
+        States on a circle lead to each other, so the same is changed before each of them: they share one set. In the
+        order of the ways each row is looked at once.
+        """
+        leads_to = onward((row.source, row.to) for rows in self._rows_of.values() for row in rows)
+        reached = closure({self._start.to}, leads_to)
+        steps = ((state, to) for state in self._spec.states if state in reached for to in leads_to.get(state, ()))
+        groups = components({self._start.to: (), **onward(steps)})
+        changed: dict[str, set[str]] = {}
+        for group in groups:
+            shared: set[str] = set()
+            changed |= {state: shared for state in group}  # noqa: C420  one set on purpose
+        for group in reversed(groups):
+            within = set(group)
+            rows = [row for state in group for row in self._rows_of[state]]
+            for row in sorted(rows, key=lambda row: row.to not in within):  # a circle's own changes, before what leaves
+                changed[row.to] |= changed[row.source] | self.changes(row)
         return changed
 
     def leaves_alone(self, guard: Guard, row: Row) -> bool:
         """Whether no way to a row changes what its guard requires, and no person's arguments do."""
         return guard.name not in self._start.guards and not row.amends and not guard.facts & self._changed[row.source]
+
+    def rows_with(self, guard: Guard) -> Sequence[Row]:
+        """Return the rows that have a guard, as they are declared."""
+        return self._rows_with.get(guard.name, ())
 
     def first_change(self, guard: Guard) -> Row:
         """Return a row that changes what a guard requires: the first that does so itself, else the first at all."""
@@ -104,6 +122,8 @@ class _Way:
 
     def reaches(self, guard: Guard) -> bool:
         """Whether at least one way leads to a row with this guard, and leaves the guard's facts alone."""
+        if any(self.leaves_alone(guard, row) for row in self.rows_with(guard)):
+            return True
         free = [row for row in self.rows if not self.changes(row) & guard.facts]
         reached = closure({self._start.to}, onward((row.source, row.to) for row in free))
         at = (row for row in self.rows if guard.name in row.guards and row.source in reached)
@@ -149,7 +169,7 @@ def unsound(spec: MachineSpec) -> Iterator[Fault]:
             yield guard.line, what, "remove foreseen"
         yield from _refuses_good_runs(spec, guard)
         yield from _never_refuses(spec, guard, ways)
-    for outlook in outlooks(spec):
+    for outlook in _outlooks(spec, starts, ways):
         if outlook.guard.foreseen is Foreseen.NO and not outlook.why:
             what = f"guard {outlook.guard.name} can be judged before anything moves, and is not"
             yield outlook.guard.line, what, "write `foreseen: refuse` or `warn`"
@@ -178,8 +198,10 @@ def _refuses_good_runs(spec: MachineSpec, guard: Guard) -> Iterator[Fault]:
 
 def _never_refuses(spec: MachineSpec, guard: Guard, ways: Sequence[_Way]) -> Iterator[Fault]:
     """Find a guard that says ``refuse``, and whose row waits for every value that it refuses."""
-    rows = [row for way in ways for row in way.rows if guard.name in row.guards and way.leaves_alone(guard, row)]
-    if guard.foreseen is not Foreseen.REFUSE or not rows:
+    if guard.foreseen is not Foreseen.REFUSE:
+        return
+    rows = [row for way in ways for row in way.rows_with(guard) if way.leaves_alone(guard, row)]
+    if not rows:
         return
     aheads = [Ahead(guard, row) for row in rows]
     refused = [(fact, value) for fact in guard.requires for value in spec.facts[fact].values]
@@ -203,13 +225,16 @@ class Outlook:
 
 
 def outlooks(spec: MachineSpec) -> Iterator[Outlook]:
-    """Yield every guard of the rows that follow one with ``foresees``, as they are declared, a person's rows last."""
+    """Return every guard of the rows that follow one with ``foresees``, as they are declared, a person's rows last."""
     starts = [row for row in spec.rows if row.foresees]
+    return _outlooks(spec, starts, [_any_way(spec, row) for row in starts])
+
+
+def _outlooks(spec: MachineSpec, starts: Sequence[Row], ways: Sequence[_Way]) -> Iterator[Outlook]:
     after = closure({row.to for row in starts}, onward((row.source, row.to) for row in spec.rows))
     told = {name for row in spec.rows if row.source not in after for name in row.guards}
     refusing = _refusing(spec)
-    for start in starts:
-        way = _any_way(spec, start)
+    for start, way in zip(starts, ways, strict=True):
         before = [row for row in (start, *way.rows) if row.source in refusing]
         for row in way.rows:
             for guard in (spec.guards[name] for name in row.guards if name not in told):

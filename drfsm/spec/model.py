@@ -242,6 +242,31 @@ class MachineSpec:
     source: str = ""  # the file's name, for messages
 
     @cached_property
+    def rows_by_source(self) -> Mapping[str, tuple[Row, ...]]:
+        """The rows that leave each state, in their order. A final state has none, and is not named."""
+        rows: dict[str, list[Row]] = {}
+        for row in self.rows:
+            rows.setdefault(row.source, []).append(row)
+        return {state: tuple(leaving) for state, leaving in rows.items()}
+
+    @cached_property
+    def points_of_no_return(self) -> tuple[Row, ...]:
+        """The rows whose intent is the point of no return."""
+        return tuple(row for row in self.rows if row.point_of_no_return)
+
+    @cached_property
+    def actions_landing_late(self) -> tuple[str, ...]:
+        """The actions of the rows of which a request may take effect after it was given up."""
+        return tuple(row.action for row in self.rows if row.lands_late and row.action)
+
+    @cached_property
+    def _rows_by_key(self) -> Mapping[str, tuple[Row, ...]]:
+        rows: dict[str, tuple[Row, ...]] = {}
+        for row in self.rows:
+            rows[row.key] = (*rows.get(row.key, ()), row)
+        return rows
+
+    @cached_property
     def states(self) -> tuple[str, ...]:
         """Every state, in the order in which the rows name them."""
         seen: dict[str, None] = {self.initial: None}
@@ -250,7 +275,7 @@ class MachineSpec:
             seen.setdefault(row.to)
         return tuple(seen)
 
-    @property
+    @cached_property
     def triggers(self) -> tuple[str, ...]:
         """Every trigger, in the order of the rows."""
         return tuple(dict.fromkeys(row.trigger for row in self.rows))
@@ -271,16 +296,20 @@ class MachineSpec:
 
     def rows_from(self, state: str, inputs: Mapping[str, Any], by: By | None = None) -> Iterator[Row]:
         """Yield the rows that leave ``state`` and that the inputs select."""
-        for row in self.rows:
-            if row.source == state and row.selected(inputs) and (by is None or row.by is by):
+        for row in self.rows_by_source.get(state, ()):
+            if (by is None or row.by is by) and row.selected(inputs):
                 yield row
 
     def row_of(self, key: str, inputs: Mapping[str, Any]) -> Row:
         """Return the row that a record names by its key. Raises KeyError if the machine has none."""
-        for row in self.rows:
-            if row.key == key and row.selected(inputs):
+        for row in self._rows_by_key.get(key, ()):
+            if row.selected(inputs):
                 return row
         raise KeyError(key)
+
+    def declared(self, key: str) -> Row | None:
+        """Return the first row of a key, whatever the inputs are; None if the machine has none."""
+        return next(iter(self._rows_by_key.get(key, ())), None)
 
     def wanted_of(self, row: Row, waived: Collection[str] = ()) -> Iterator[tuple[Guard, str, tuple[str, ...]]]:
         """Yield (guard, fact, values that will do) for every fact that the row's guards require.
@@ -313,16 +342,19 @@ class MachineSpec:
 
     def brought_about(self, row: Row) -> set[str]:
         """Return the facts of which a row brings about what they read (``known_after``)."""
-        return {name for name, fact in self.facts.items() if fact.known_after == row.trigger}
+        return set(self._known_after.get(row.trigger, ()))
 
     def depending_on(self, changed: set[str]) -> set[str]:
         """Return the facts that change with ``changed``, directly or through others, themselves included."""
-        return closure(changed, self._changes)
+        return closure(changed, self._dependents)
 
     @cached_property
-    def _changes(self) -> Onward:
-        """What changes at once with each fact."""
+    def _dependents(self) -> Onward:
         return onward((on, fact.name) for fact in self.facts.values() for on in fact.depends)
+
+    @cached_property
+    def _known_after(self) -> Onward:
+        return onward((fact.known_after, name) for name, fact in self.facts.items() if fact.known_after)
 
 
 def _number(number: int | str, inputs: Mapping[str, Any]) -> int:

@@ -39,7 +39,7 @@ def _check_row(machine: Block, row: Block, hidden: Collection[str], faults: Faul
         if fact not in hidden:
             mend = "note hidden facts only: what can be read is set by an action"
             faults.add(fact.line, f"{trigger} notes {fact}, which is not hidden", mend)
-    required = set(_required(machine, row))
+    required = set(_required(machine, row)) if "compares" in row else set()
     for fact in row.get("compares", ()):
         if fact not in required:
             mend = "guard the row with it, or remove it from compares"

@@ -4,11 +4,11 @@ Owns the rules of the table; declare.py has those of one row or name, check.py e
 do in between. Pure. Called by declare.py when every row could be read.
 """
 
-from collections.abc import Iterator
-from itertools import combinations, product
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 from drfsm.spec import foresight
-from drfsm.spec.graph import closure, leading_to_circles, onward
+from drfsm.spec.graph import closure, components, on_circles, onward
 from drfsm.spec.model import By, MachineSpec, Row
 
 STATUSES = ("complete", "aborted", "refused", "failed")
@@ -57,17 +57,10 @@ def _reach(spec: MachineSpec) -> Iterator[Fault]:
             yield line, f"no final state can be reached from {state}", "add a transition from it, or make it final"
 
 
-def _by_source(spec: MachineSpec) -> dict[str, list[Row]]:
-    rows: dict[str, list[Row]] = {}
-    for row in spec.rows:
-        rows.setdefault(row.source, []).append(row)
-    return rows
-
-
 def _overlaps(spec: MachineSpec) -> Iterator[Fault]:
     """Two rows that fit the same state and inputs are ambiguous."""
-    for one, other in (pair for rows in _by_source(spec).values() for pair in combinations(rows, 2)):
-        if not _both_possible(one, other):
+    for one, other in (pair for rows in spec.rows_by_source.values() for pair in combinations(rows, 2)):
+        if (one.by is not other.by and one.trigger != other.trigger) or not _both_possible(one, other):
             continue
         same_runner = one.by is other.by is By.RUNNER and one.foreach == other.foreach
         # Of a failure's rows the first whose guards hold is taken: only the last may be without.
@@ -92,17 +85,32 @@ def _both_possible(one: Row, other: Row) -> bool:
 
 def _gaps(spec: MachineSpec) -> Iterator[Fault]:
     """Exactly one row of the runner fits each state and input, unless the state waits for an operator."""
-    for state, leaving in _by_source(spec).items():
+    for state, leaving in spec.rows_by_source.items():
         rows = [row for row in leaving if row.by is By.RUNNER and row.foreach is None]
         names = sorted({name for row in rows for name in row.when if name in spec.inputs})
         if not rows or not names:
             continue
-        for values in product(*(spec.inputs[name].values for name in names)):
-            inputs = dict(zip(names, values, strict=True))
-            if not any(row.selected(inputs) for row in rows):
-                combination = ", ".join(f"{name}: {value}" for name, value in inputs.items())
-                yield rows[0].line, f"no row of the runner leaves {state} for {combination}", "add the row for it"
-                break
+        left_out = _left_out(spec, names, rows)
+        if left_out is not None:
+            combination = ", ".join(f"{name}: {value}" for name, value in zip(names, left_out, strict=True))
+            yield rows[0].line, f"no row of the runner leaves {state} for {combination}", "add the row for it"
+
+
+def _left_out(spec: MachineSpec, names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...] | None:
+    """Return the first values of inputs (in the order of ``names``) that none of the rows fits; None where all fit.
+
+    Value by value: what is settled by the first inputs is not looked at for each combination of the others.
+    """
+    if not rows:
+        return tuple(spec.inputs[name].values[0] for name in names)
+    if any(not row.when.keys() & set(names) for row in rows):
+        return None
+    name, *others = names
+    for value in spec.inputs[name].values:
+        rest = _left_out(spec, others, [row for row in rows if value in row.when.get(name, (value,))])
+        if rest is not None:
+            return (value, *rest)
+    return None
 
 
 def _loops(spec: MachineSpec) -> Iterator[Fault]:
@@ -110,9 +118,8 @@ def _loops(spec: MachineSpec) -> Iterator[Fault]:
     rows = [row for row in spec.rows if row.by is not By.OPERATOR and row.foreach is None]
     yield from _no_rounds(rows)
     leads_to = onward((row.source, row.to) for row in rows if not row.rounds)
-    suspects = leading_to_circles(leads_to)
-    circling = (state for state in spec.states if state in suspects and state in closure(leads_to[state], leads_to))
-    state = next(circling, "")
+    circling = on_circles(leads_to)
+    state = next((state for state in spec.states if state in circling), "")
     if state:
         line = next(row.line for row in spec.rows if row.source == state)
         mend = "let the operator take one of the rows, or count `rounds` of a failure's row that leads back"
@@ -120,9 +127,12 @@ def _loops(spec: MachineSpec) -> Iterator[Fault]:
 
 
 def _no_rounds(rows: list[Row]) -> Iterator[Fault]:
-    leads_to = onward((row.source, row.to) for row in rows)
+    if not any(row.rounds for row in rows):
+        return
+    groups = components(onward((row.source, row.to) for row in rows))
+    group_of = {state: number for number, group in enumerate(groups) for state in group}
     for row in rows:
-        if row.rounds and row.source not in closure({row.to}, leads_to):
+        if row.rounds and group_of[row.source] != group_of[row.to]:
             yield row.line, f"{row.trigger} counts rounds of {row.source}, and leads nowhere back", "remove rounds"
 
 

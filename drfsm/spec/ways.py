@@ -96,6 +96,7 @@ def _happy_path(spec: MachineSpec, goals: set[str]) -> tuple[Row, ...]:
 
 def _onward(spec: MachineSpec, state: str) -> list[Row]:
     """Return the rows that lead on from a state: the runner's, or where it has none, a person's."""
-    rows = [row for row in spec.rows if row.source == state and row.foreach is None and row.to not in spec.undo_states]
+    leaving = spec.rows_by_source.get(state, ())
+    rows = [row for row in leaving if row.foreach is None and row.to not in spec.undo_states]
     runners = [row for row in rows if row.by is By.RUNNER]
     return runners or [row for row in rows if row.by is By.OPERATOR and row.to != state]

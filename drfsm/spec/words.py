@@ -15,8 +15,7 @@ from typing import Any, Self
 import yaml
 from attrs import field, frozen
 
-_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-_PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq")}
+_BASE: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z", re.ASCII)
 _DEEPEST = 20  # a declaration needs six levels; a bomb of brackets gets no further
@@ -94,10 +93,14 @@ def compose(text: str, faults: Faults, form: Form = _MACHINE, *, plain: bool = F
 
     ``plain``: the caller knows already that it is one.
     """
-    if not plain and not _shallow(text, faults, form):
+    if len(text) > _LARGEST:
+        faults.add(1, f"it has {len(text)} characters", f"{form.called} may have {_LARGEST}")
         return None
     try:
-        root = yaml.compose(text, Loader=_LOADER)
+        root = yaml.compose(text, Loader=_Loader)
+    except _TooDeepError as error:
+        faults.add(error.line, "nested too deeply", form.levels)
+        return None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = 1 if mark is None else mark.line + 1
@@ -109,45 +112,63 @@ def compose(text: str, faults: Faults, form: Form = _MACHINE, *, plain: bool = F
     if root is None:
         faults.add(1, f"{form.called} is empty", form.start)
         return None
-    return root if plain or _plain(root, text, faults, form) else None
+    return root if plain or _plain(root, text, faults) else None
 
 
-def _shallow(text: str, faults: Faults, form: Form) -> bool:
-    """Return whether a text is small and shallow enough to compose: the C composer recurses and would crash.
+class _TooDeepError(Exception):
+    """A text has more levels than any declaration needs."""
 
-    Reads events, which don't recurse. The composer reports all other faults.
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+class _Loader(_BASE):  # type: ignore[misc]  # PyYAML's loaders have no types
+    """Composes nodes. The C composer recurses and would crash on a bomb of brackets, so levels are counted on the way.
+
+    PyYAML calls ``descend_resolver`` and ``ascend_resolver`` around each node. Its own look for tags by path, and its
+    ``resolve`` for tags by what a word looks like; here a scalar is always the word that was written.
     """
-    if len(text) > _LARGEST:
-        faults.add(1, f"it has {len(text)} characters", f"{form.called} may have {_LARGEST}")
-        return False
-    depth = 0
-    try:
-        for event in yaml.parse(text, Loader=_LOADER):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST:
-                line = event.start_mark.line + 1 if event.start_mark else 1
-                faults.add(line, "nested too deeply", form.levels)
-                return False
-    except (yaml.YAMLError, ValueError):
+
+    _level = 0
+
+    def descend_resolver(self, parent: yaml.Node | None, _index: object) -> None:
+        """Count a level down."""
+        self._level += 1
+        if self._level > _DEEPEST + 1 and parent is not None:
+            raise _TooDeepError(_line(parent))
+
+    def ascend_resolver(self) -> None:
+        """Count a level up."""
+        self._level -= 1
+
+    def resolve(self, kind: type[yaml.Node], _value: object, _implicit: object) -> str:
+        """Return the plain tag of a kind of node."""
+        return _TAGS[kind]
+
+
+_TAGS = {
+    yaml.ScalarNode: "tag:yaml.org,2002:str",
+    yaml.SequenceNode: "tag:yaml.org,2002:seq",
+    yaml.MappingNode: "tag:yaml.org,2002:map",
+}
+
+
+def _plain(root: yaml.Node, text: str, faults: Faults) -> bool:
+    """Return whether nodes have no aliases, and report tags. Both have a sign of their own in the text."""
+    if "*" not in text and "!" not in text:
         return True
-    return True
-
-
-def _plain(root: yaml.Node, text: str, faults: Faults, form: Form) -> bool:
     seen: set[int] = set()
-    todo = [(root, 0)]
+    todo = [root]
     while todo:
-        node, depth = todo.pop()
+        node = todo.pop()
         if id(node) in seen:
             _refuse_aliases(text, faults)
             return False
         seen.add(id(node))
-        if depth > _DEEPEST:
-            faults.add(_line(node), "nested too deeply", form.levels)
-            return False
-        if node.tag not in _PLAIN_TAGS:
+        if node.tag not in _TAGS.values():
             faults.add(_line(node), f"the tag {node.tag}", "write plain YAML without tags")
-        todo += [(child, depth + 1) for child in _children(node)]
+        todo += _children(node)
     return True
 
 
@@ -158,7 +179,7 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _refuse_aliases(text: str, faults: Faults) -> None:
-    for event in yaml.parse(text, Loader=_LOADER):
+    for event in yaml.parse(text, Loader=_BASE):
         if isinstance(event, yaml.AliasEvent):
             faults.add(
                 event.start_mark.line + 1 if event.start_mark else 1,
@@ -196,11 +217,12 @@ class Key:
 def _word(node: yaml.Node, faults: Faults, called: str) -> Word | None:
     if not isinstance(node, yaml.ScalarNode):
         faults.add(_line(node), f"{called} is not a single word", "write one word")
-    elif not node.value.strip():
+        return None
+    text = node.value.strip()
+    if not text:
         faults.add(_line(node), f"{called} is empty", "write it or leave the key out")
-    else:
-        return Word(node.value.strip(), _line(node))
-    return None
+        return None
+    return Word(text, _line(node))
 
 
 def _value(node: yaml.Node, faults: Faults, called: str) -> Word | None:
@@ -368,11 +390,14 @@ def listing(kind: Kind, *, or_one: bool = False) -> Kind:
 
 def _without_repeats(things: list[Any], faults: Faults, called: str) -> tuple[Any, ...]:
     kept: list[Any] = []
+    words: set[str] = set()
     for thing in things:
-        if isinstance(thing, Word) and thing in kept:
+        if isinstance(thing, Word) and thing in words:
             faults.add(thing.line, f"{thing} is in {called} twice", "remove one")
-        else:
-            kept.append(thing)
+            continue
+        kept.append(thing)
+        if isinstance(thing, Word):
+            words.add(thing)
     return tuple(kept)
 
 

@@ -80,8 +80,11 @@ class ObjectStore(Protocol):
         Raises Unreadable for an object of more than ``largest_bytes`` each, as ``get`` does.
         """
 
-    def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None) -> Iterator[Copy]:
-        """Copy on the server, within the bucket; yield each copy when it is made."""
+    def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None, verify: bool = True) -> Iterator[Copy]:
+        """Copy on the server, within the bucket; yield each copy when it is made.
+
+        ``verify``: ask for each copy whether it is there, with its size. False: the caller lists them all at the end.
+        """
 
     def delete_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[str]:
         """Delete objects; yield each key when it is gone. An absent object is not an error."""

@@ -12,12 +12,14 @@ import multiprocessing
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from urllib.parse import parse_qs, quote, unquote
 from xml.sax.saxutils import escape
 
 LATENCY_SECONDS = 0.025
 PAGE = 1000
+BUCKET = "bench"
 WHEN = "2026-02-27T00:22:29.000Z"
 WHEN_HTTP = "Fri, 27 Feb 2026 00:22:29 GMT"
 
@@ -26,6 +28,7 @@ class Objects:
     """The keys of one bucket, sorted, with their bytes."""
 
     def __init__(self, bodies: Mapping[str, bytes]) -> None:
+        self.bucket = BUCKET
         self.bodies = {key: (body, _etag(body)) for key, body in bodies.items()}
         self.keys = sorted(self.bodies)
 
@@ -41,20 +44,25 @@ class Objects:
         if self.bodies.pop(key, None) is not None:
             del self.keys[bisect_left(self.keys, key)]
 
-    def page(self, prefix: str, after: str) -> str:
-        """Return one page of a listing as S3 writes it; the continuation token is the last key."""
+    def page(self, prefix: str, after: str, *, encoded: bool) -> str:
+        """Return one page of a listing as S3 writes it; the continuation token is the last key.
+
+        ``encoded``: the client asked for keys as in a URL (``encoding-type=url``).
+        """
+        word = partial(quote, safe="/") if encoded else escape
         start = bisect_right(self.keys, after) if after else bisect_left(self.keys, prefix)
         found = [key for key in self.keys[start : start + PAGE] if key.startswith(prefix)]
         more = len(found) == PAGE and start + PAGE < len(self.keys) and self.keys[start + PAGE].startswith(prefix)
         token = f"<NextContinuationToken>{quote(found[-1])}</NextContinuationToken>" if more else ""
         rows = "".join(
-            f"<Contents><Key>{quote(key, safe='/')}</Key><LastModified>{WHEN}</LastModified>"
+            f"<Contents><Key>{word(key)}</Key><LastModified>{WHEN}</LastModified>"
             f"<ETag>{escape(self.bodies[key][1], {chr(34): '&quot;'})}</ETag><Size>{len(self.bodies[key][0])}</Size>"
             "<StorageClass>STANDARD</StorageClass></Contents>"
             for key in found
         )
         return (
-            '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><EncodingType>url</EncodingType>'
+            f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><Name>{self.bucket}</Name>'
+            f"<Prefix>{word(prefix)}</Prefix>{'<EncodingType>url</EncodingType>' if encoded else ''}"
             f"<IsTruncated>{str(more).lower()}</IsTruncated><KeyCount>{len(found)}</KeyCount>{token}{rows}"
             "</ListBucketResult>"
         )
@@ -111,7 +119,8 @@ class _Door(asyncio.Protocol):
 
     def _listed(self, query: Mapping[str, list[str]]) -> bytes:
         prefix, token = (query.get(name, [""])[0] for name in ("prefix", "continuation-token"))
-        return _response(200, self._objects.page(prefix, unquote(token)).encode(), kind="application/xml")
+        page = self._objects.page(prefix, unquote(token), encoded="encoding-type" in query)
+        return _response(200, page.encode(), kind="application/xml")
 
     def _got(self, key: str, *, whole: bool) -> bytes:
         found = self._objects.bodies.get(key)

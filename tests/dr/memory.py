@@ -129,8 +129,9 @@ class MemoryStore:
                 check()
             yield key, self.get(key, largest_bytes=largest_bytes)
 
-    def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None) -> Iterator[Copy]:
+    def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None, verify: bool = True) -> Iterator[Copy]:
         """Copy each object."""
+        del verify
         for copy in copies:
             if check:
                 check()

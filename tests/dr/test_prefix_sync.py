@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +14,10 @@ import pytest
 from drfsm.dr.artifacts.prefix_sync import ACTIONS, FACTS, execute, is_protected, plan
 from drfsm.dr.progress import Progress
 from drfsm.dr.workload import shipped
-from drfsm.errors import ActionFailed, Interrupted, Unreachable, UsageFault
+from drfsm.errors import ActionFailed, Interrupted, Unreachable, Unreadable, UsageFault
+from drfsm.world import Stat
 from tests.bench.faulty import Fault, Front
+from tests.dr.memory import MemoryStore
 
 if TYPE_CHECKING:
     from tests.dr.conftest import Bench
@@ -272,3 +275,33 @@ def test_progress_is_told_at_a_bounded_rate_with_the_time_left() -> None:
 def test_what_is_protected_is_told_by_its_place(key: str, *, expected: bool) -> None:
     """Seen from the prefix, a folder or exactly a key; elsewhere the same words mean nothing."""
     assert is_protected(key, ["p/"], shipped()) is expected
+
+
+class Forgetful(MemoryStore):
+    """A store that reports a copy which it did not make, or shows it in no listing yet."""
+
+    lost, late = "", ""
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy, unless it is the one that gets lost."""
+        if target != self.lost:
+            super().copy(source, target)
+
+    def list(self, prefix: str) -> Iterator[Stat]:
+        """List, without what comes late."""
+        yield from (stat for stat in super().list(prefix) if stat.key != self.late)
+
+
+@pytest.mark.parametrize("fault", ["lost", "late", "none"])
+def test_one_listing_shows_that_a_thousand_copies_are_there(fault: str) -> None:
+    """A copy that the store only reported is found out; one that no listing shows yet is asked for by itself."""
+    store = Forgetful()
+    for number in range(1000):
+        store.lay(f"src/{number:04}", b"x" * number)
+    planned = plan(store, "src", "dst", shipped())
+    setattr(store, fault, "dst/0500")
+    if fault == "lost":
+        with pytest.raises(Unreadable, match=r"src/0500 to s3://.*/dst/0500: the store reported success, but the copy"):
+            execute(store, planned)
+    else:
+        assert execute(store, planned).objects == 1000

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from drfsm.errors import ExitCode
+from tests.e2e.requests_of import Counted, assert_as_told
 from tests.e2e.sites import SECOND, MakeSite, OnCluster, Place, Site, at, at_call, at_first, at_write
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
@@ -168,10 +169,15 @@ def pointer_writes(site: Site) -> dict[str, int]:
 
 
 def test_an_undisturbed_failback_leaves_what_every_other_case_is_held_against(make_site: MakeSite) -> None:
-    """Nothing disturbs it: every action is done once, and the primary publishes, owns, and is verified."""
+    """Nothing disturbs it: every action is done once, and the primary publishes, owns, and is verified.
+
+    It makes as many requests as docs/requests.md tells.
+    """
     site = prepared(make_site)
+    counted = Counted(site)
     told = site.run(*site.failback(*CRONJOB))
     assert told.code == ExitCode.DONE, told
+    assert_as_told(counted)
     assert_right_end(site)
     assert_whole(site)
     assert {len(each) for each in intents(site).values()} == {1}

@@ -541,8 +541,11 @@ class WatchedStore:
         self._run.meet("after", "store", "put", key)
         return etag
 
-    def copy_many(self, copies: Iterable[Copy], *, check: Callable[[], None] | None = None) -> Iterator[Copy]:
+    def copy_many(
+        self, copies: Iterable[Copy], *, check: Callable[[], None] | None = None, verify: bool = True
+    ) -> Iterator[Copy]:
         """Copy objects: many requests, met as one."""
+        del verify
         wanted = list(copies)
         self._run.meet(
             "before", "store", "copy", " ".join(each.target for each in wanted), lambda: self._copied(wanted)

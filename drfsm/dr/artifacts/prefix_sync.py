@@ -17,14 +17,18 @@ from typing import Any
 
 from attrs import frozen
 
+from drfsm.claims import printable
 from drfsm.dr.layout import nested, protected
 from drfsm.dr.progress import Note, Progress, first_of, quiet
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import Workload
 from drfsm.engine import Fact, Late, Run
-from drfsm.errors import ActionFailed, UsageFault
+from drfsm.engine.side_by_side import side_by_side
+from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.world import Check, Copy, ObjectStore, Stat, World
 
+_FEW = 128  # copies: as many as are under way at once; so few are looked at one by one
+_PAGES_A_HEAD = 8  # a listing shows a thousand objects in the time of one HEAD, and 128 HEADs are under way at once
 _ONE_PIECE = re.compile(r'"[0-9a-f]{32}"')
 
 
@@ -70,19 +74,34 @@ class Copied:
 
 def is_protected(key: str, homes: Iterable[str], workload: Workload) -> bool:
     """Say whether a key must not be touched, seen from any of these prefixes (which end with a slash)."""
-    return any(_own_place(key.removeprefix(home), workload) for home in homes if key.startswith(home))
+    return _OwnPlaces(homes, workload).hold(key)
 
 
-def _own_place(path: str, workload: Workload) -> bool:
-    """Say whether a path is a protected one, below any depth of candidates and of runs that publish beside."""
-    folders = nested(workload)
-    while True:
-        if any(path == place or (place.endswith("/") and path.startswith(place)) for place in protected(workload)):
-            return True
-        inside = next((path.removeprefix(f"{folder}/") for folder in folders if path.startswith(f"{folder}/")), "")
-        _, slash, path = inside.partition("/")
-        if not slash:
-            return False
+class _OwnPlaces:
+    """What must not be touched below some prefixes: worked out once for the thousands of keys of a sync."""
+
+    def __init__(self, homes: Iterable[str], workload: Workload) -> None:
+        self._homes = tuple(homes)
+        places = protected(workload)
+        self._objects = frozenset(places)
+        self._folders = tuple(place for place in places if place.endswith("/"))
+        self._nested = tuple(f"{folder}/" for folder in nested(workload))
+
+    def hold(self, key: str) -> bool:
+        """Say whether a key is one of them, seen from any of the prefixes."""
+        return any(self._own(key.removeprefix(home)) for home in self._homes if key.startswith(home))
+
+    def _own(self, path: str) -> bool:
+        """Say whether a path is a protected one, below any depth of candidates and of runs that publish beside."""
+        while True:
+            if path in self._objects or path.startswith(self._folders):
+                return True
+            if not path.startswith(self._nested):
+                return False
+            folder = next(folder for folder in self._nested if path.startswith(folder))
+            _, slash, path = path.removeprefix(folder).partition("/")
+            if not slash:
+                return False
 
 
 def prefix_of(store: ObjectStore, text: str, name: str) -> str:
@@ -116,23 +135,31 @@ def plan(
     if there.startswith(here):
         raise UsageFault(f"the destination {there} lies in the source {here}: each copy would be copied again")
     homes = (here, there, *(f"{entry.strip('/')}/".removeprefix("/") for entry in guarded))
+    own = _OwnPlaces(homes, workload)
     wanted: dict[str, Stat] = {}
     left_out: list[str] = []
-    for entry in store.list(here):
+    source_listing, present_listing = _both_listed(store, here, there)
+    for entry in source_listing:
         landing = there + entry.key.removeprefix(here)
         if landing == there:
             continue  # the marker of the folder itself
-        if is_protected(entry.key, homes, workload) or is_protected(landing, homes, workload):
+        if own.hold(entry.key) or own.hold(landing):
             left_out.append(entry.key)
         elif landing.startswith(here):
             raise UsageFault(f"{entry.key} would be copied into the source {here} itself, to {landing}")
         else:
             wanted[landing] = entry
-    present = {entry.key: entry for entry in store.list(there) if entry.key in wanted}
+    present = {entry.key: entry for entry in present_listing if entry.key in wanted}
     equal = set(_equal(store, wanted, present, check))
     copies = tuple(Copy(entry.key, key, entry.size_bytes) for key, entry in wanted.items() if key not in equal)
     replaced = tuple(copy.target for copy in copies if copy.target in present)
     return Plan(here, there, copies, replaced, len(equal), tuple(left_out))
+
+
+def _both_listed(store: ObjectStore, here: str, there: str) -> tuple[list[Stat], list[Stat]]:
+    """List both sides side by side: a listing waits for each of its pages."""
+    source, target = side_by_side([lambda: list(store.list(here)), lambda: list(store.list(there))], 2)
+    return source, target
 
 
 def _equal(
@@ -156,9 +183,30 @@ def _equal(
 def execute(store: ObjectStore, planned: Plan, *, note: Note = quiet, check: Check | None = None) -> Copied:
     """Copy what was planned. Raises ActionFailed, Unreachable, or what ``check`` raises; plan again to go on."""
     progress = Progress(note, "copied", len(planned.copies), planned.size_bytes)
-    for copied in store.copy_many(planned.copies, check=check):
+    listed = len(planned.copies) > max(_FEW, planned.equal // _PAGES_A_HEAD)
+    for copied in store.copy_many(planned.copies, check=check, verify=not listed):
         progress.add(copied.size_bytes)
+    if listed:
+        _verify(store, planned)
     return Copied(len(planned.copies), planned.size_bytes, progress.end())
+
+
+def _verify(store: ObjectStore, planned: Plan) -> None:
+    """Hold a listing of the target against what was copied. Raises Unreadable for a copy that is not there.
+
+    What the listing does not show, or with another size, is asked for by itself: a listing may be older than a copy.
+    """
+    sizes = {entry.key: entry.size_bytes for entry in store.list(planned.target)}
+    for copy in planned.copies:
+        if sizes.get(copy.target) == copy.size_bytes:
+            continue
+        stat = store.stat(copy.target)
+        if stat is None or stat.size_bytes != copy.size_bytes:
+            state = (
+                f"the copy has {stat.size_bytes} bytes, not {copy.size_bytes}" if stat else "the copy does not exist"
+            )
+            what = f"copying s3://{store.bucket}/{copy.source} to s3://{store.bucket}/{copy.target}"
+            raise Unreadable(f"{printable(what)}: the store reported success, but {state}", hint="drfsm resume")
 
 
 def _planned(world: World, run: Run) -> Plan:

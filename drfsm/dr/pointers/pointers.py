@@ -20,6 +20,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from shlex import quote
 from typing import Any
 from uuid import uuid4
@@ -32,6 +33,7 @@ from drfsm.dr.pointers.ownership import TRIES, hand_over
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import Pointers
 from drfsm.engine import Fact, Late, Run
+from drfsm.engine.side_by_side import side_by_side
 from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import Blob, ObjectStore, World
 
@@ -41,6 +43,7 @@ Pointer = dict[str, Any]
 
 LARGEST_BYTES = 1 << 20
 """The largest pointer, in bytes; the workload's have a few hundred."""
+_READS_AT_ONCE = 8  # of one set
 MOST_PAIRS = 500
 """The most pairs that a pointer may name: each costs two reads for every observation of the set."""
 MEND = (
@@ -50,11 +53,15 @@ MEND = (
 
 
 def read(store: ObjectStore, keys: Iterable[str], form: Pointers) -> dict[str, Pointer | None]:
-    """Return each pointer's fields without drfsm's mark; None if there is none.
+    """Return each pointer's fields without drfsm's mark; None if there is none. They are read side by side.
 
     Raises Unreadable for an invalid pointer.
     """
-    return {key: None if (blob := get(store, key)) is None else fields(blob.body, key, form) for key in keys}
+    ordered = list(dict.fromkeys(keys))
+    blobs = side_by_side([partial(get, store, key) for key in ordered], _READS_AT_ONCE)
+    return {
+        key: None if blob is None else fields(blob.body, key, form) for key, blob in zip(ordered, blobs, strict=True)
+    }
 
 
 def get(store: ObjectStore, key: str) -> Blob | None:

@@ -19,6 +19,7 @@ from drfsm.dr.sites.cron_forecast import thaw
 from drfsm.dr.sites.schedules import listed, ought_to_run, see
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
+from drfsm.engine.side_by_side import side_by_side
 from drfsm.errors import ActionFailed, Conflict, Unreachable
 from drfsm.journal.mirror import home_of
 from drfsm.world import UNTOLD, Manifest, World
@@ -44,6 +45,7 @@ VALIDATION_VERBS = (
 # ... and there, where a pull Secret is to get a new token.
 PULL_SECRET_VERBS = (("get", "", "serviceaccounts"), ("get", "", "secrets"), ("patch", "", "secrets"))
 UNCONFIRMED = "no: neither --expect-account nor EXPECTED_ACCOUNT_ID says which account it must be"
+_REVIEWS_AT_ONCE = 8  # one question a permission, and there are dozens
 _CLUSTER_WIDE = ("nodes", "namespaces")
 
 # Labels, annotations and field managers by which a GitOps controller marks its objects -> what to pause.
@@ -138,15 +140,20 @@ def _judge_image(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 
 def _permissions(world: World, run: Run) -> dict[str, Any]:
     asked = [(site, verb) for site in sites(run) for verb in _verbs(run, site)]
-    namespace_of_workload, missing = terms_of(run.inputs).namespace, []
-    for site, (verb, group, resource) in asked:
-        run.check()
-        namespace = "" if resource in _CLUSTER_WIDE else namespace_of_workload
-        if not world.site(site).allowed(verb, group, resource, namespace):
-            where = f" in {namespace}" if namespace else ""
-            missing.append(f"{site}: {verb} {resource}{'.' + group if group else ''}{where}")
+    answers = side_by_side([partial(_refused, world, run, site, verb) for site, verb in asked], _REVIEWS_AT_ONCE)
+    missing = [refused for refused in answers if refused]
     words = {"in_words": f"not allowed: {', '.join(missing)}"} if missing else {}
     return {"missing": missing, "asked": len(asked), "of": list(sites(run)), **words}
+
+
+def _refused(world: World, run: Run, site: str, asked: tuple[str, str, str]) -> str:
+    """Return what a site does not allow, in words; "" where it does."""
+    run.check()
+    verb, group, resource = asked
+    namespace = "" if resource in _CLUSTER_WIDE else terms_of(run.inputs).namespace
+    if world.site(site).allowed(verb, group, resource, namespace):
+        return ""
+    return f"{site}: {verb} {resource}{'.' + group if group else ''}{f' in {namespace}' if namespace else ''}"
 
 
 def _verbs(run: Run, site: str) -> tuple[tuple[str, str, str], ...]:
