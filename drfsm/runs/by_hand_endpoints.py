@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from shlex import join
 from typing import Any
 
-from drfsm.dr.endpoints import active, gates, records, switch
-from drfsm.dr.endpoints.declared import Moving, moving
+from drfsm.dr.endpoints import active, declared, gates, records, switch
 from drfsm.dr.terms import Terms
 from drfsm.dr.workload import HEALTH_CHECK, SITES
 from drfsm.journal import RunState
@@ -90,7 +89,7 @@ def _object(file: str, key: str, wanted: Mapping[str, Any], state: RunState, ter
 def ttl(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
     """Yield what restores the records whose TTL was lowered; the claims name the same sites as now."""
     for number, (name, image) in enumerate(seen.items(), 1):
-        entry = moving(terms)[name]
+        entry = declared.moving(terms)[name]
         after = records.lowered(image["records"], entry.endpoint.ttl)
         yield _records(f"records-{number}", entry, image["records"], after, "", state)
 
@@ -100,7 +99,7 @@ def site_of_names(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Ite
     for number, (name, image) in enumerate(seen.items(), 1):
         if not isinstance(image, Mapping):  # words
             continue
-        entry = moving(terms)[name]
+        entry = declared.moving(terms)[name]
         if entry.endpoint.routing == HEALTH_CHECK:
             key, before = terms.layout.own(switch.name_of(name)), image.get("object") or {"site": "primary"}
             longest = records.longest_ttl(image["records"])
@@ -114,7 +113,9 @@ def site_of_names(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Ite
         yield _records(f"records-{number}", entry, image["records"], after, site, state)
 
 
-def _records(file: str, entry: Moving, before: Sequence[Any], after: Sequence[Any], site: str, state: RunState) -> str:
+def _records(
+    file: str, entry: declared.Moving, before: Sequence[Any], after: Sequence[Any], site: str, state: RunState
+) -> str:
     zone, old, new = ("--hosted-zone-id", entry.endpoint.zone), f"{file}-now.json", f"{file}-new.json"
     known = [json.dumps(list(sets), sort_keys=True) for sets in (before, after)]
     words = ["python3", "-c", _EDIT_RECORDS, old, new, state.run_id, ",".join(records.ROUTES), entry.host, site, *known]
