@@ -18,7 +18,7 @@ from typing import Any
 
 from drfsm import __version__
 from drfsm.engine import forecast, recheck
-from drfsm.engine.attempts import Attempts
+from drfsm.engine.attempts import Attempts, Later
 from drfsm.engine.binding import Binding
 from drfsm.engine.giving_up import give_up
 from drfsm.engine.inputs import check_amendments, check_identity, check_inputs, check_vouched, recordable
@@ -40,7 +40,7 @@ from drfsm.errors import (
     LeaseLost,
     UsageFault,
 )
-from drfsm.journal import Cause, RunState, Undoable
+from drfsm.journal import Cause, Record, RunState, Undoable
 from drfsm.journal.undoing import leads_to_undo
 from drfsm.spec.model import By, MachineSpec, Row
 from drfsm.spec.recovery import RecoveryAction
@@ -91,6 +91,7 @@ class Runner:
         self._proven = {"proven": identity} if identity else {}
         self._leased = self._lease_asked = self._goes_on = False
         self._interrupted = False
+        self.due_seconds = 0.0
         self._hold_asked = hold_asked
         self._observer = Observer(log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=identity)
         self._late = LateWrites(log, binding, self._lease, self._observer, self._pause, settle_seconds)
@@ -109,6 +110,11 @@ class Runner:
     def state(self) -> RunState:
         """Where the run stands."""
         return self._log.state
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """Every record of the run so far, oldest first."""
+        return self._log.journal.records()
 
     def next_actions(self) -> tuple[str, ...]:
         """Return what a person can do here: ``resume``, and the operator's rows that are legal."""
@@ -177,15 +183,30 @@ class Runner:
             return self.state
         return self._drive()
 
-    def advance(self, trigger: str = "", args: Mapping[str, Any] | None = None) -> RunState:
+    def advance(
+        self, trigger: str = "", args: Mapping[str, Any] | None = None, *, waits_elsewhere: bool = False
+    ) -> RunState:
         """Take one row, then return: the runner's next one, or the operator's that ``trigger`` names.
 
         For whoever drives a run from outside, a row at a time. Between the rows that one Runner takes so, there is
         neither a ``held`` nor a ``resumed`` record: the run is the same as one that is driven. A row that can't be
         taken holds the run, as ever. Raises as ``resume`` and ``request``; UsageFault for a dry run.
+
+        ``waits_elsewhere``: the caller makes the pauses of a row that waits. After a sample that does not end the wait
+        the run stands where it stood, and ``due_seconds`` says when to call again; the lease stays with this Runner.
         """
         if self.state.dry_run:
             raise UsageFault("a dry run moves nothing: it is walked as a whole", hint="drfsm resume")
+        self.due_seconds, self._attempts.waits_elsewhere = 0.0, waits_elsewhere
+        try:
+            return self._advance(trigger, args)
+        except Later as later:
+            self._goes_on, self.due_seconds = True, later.seconds
+            return self.state
+        finally:
+            self._attempts.waits_elsewhere = False
+
+    def _advance(self, trigger: str, args: Mapping[str, Any] | None) -> RunState:
         if trigger:
             self._goes_on = self._fire(trigger, args)
         else:
@@ -290,6 +311,7 @@ class Runner:
 
         It is held where another run had the lease meanwhile, and the sites are not as this run saw them.
         """
+        self._attempts.forget()
         if not self.state.dry_run:
             self._take_lease_again()
             if changed := self._changed_by_others():

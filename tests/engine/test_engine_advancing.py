@@ -1,11 +1,13 @@
 """A run that is driven a row at a time, from outside: the same records as one that is driven by itself."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from drfsm.engine import Runner
 from drfsm.errors import IllegalTransition, UsageFault
+from drfsm.testing.fuse import MemoryClock
 from tests.engine.machines import mill_bench
 from tests.engine.room import Room, machine
 from tests.engine.test_engine_crashes import same_end
@@ -108,3 +110,74 @@ def test_killed_anywhere_and_advanced_again_the_run_ends_the_same() -> None:
         played = bench.play(bench.start, "advance", point)
         assert played.crashed
         same_end(bench, bench.on(played.left, "advance"), undisturbed)
+
+
+WAITS = """
+  - {from: start, trigger: press, to: lit, action: press, sets: {light: on}, effect: idempotent, undo: release,
+     because: "light"}
+  - {from: lit, trigger: leave, to: done, guards: [door_is_shut],
+     wait: {every_seconds: 30, limit: 100, consecutive: 2}, because: "out"}
+"""
+
+
+class Moving(MemoryClock):
+    """A clock whose time of day moves with it: what another process reads in the journal."""
+
+    def now(self) -> str:
+        """Return the time of day."""
+        moment = datetime(2026, 2, 27, tzinfo=UTC) + timedelta(seconds=self.monotonic())
+        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def waiting() -> Room:
+    """Return a room in which the door is open, so that leaving waits."""
+    made = Room(machine(WAITS, "[start, lit]"))
+    made.actions = {"press": lambda r, _: r.has.update(light="on"), "release": lambda r, _: r.has.update(light="off")}
+    made.has["door"] = "open"
+    return made
+
+
+def test_a_wait_whose_pauses_are_the_callers_holds_no_process() -> None:
+    """Each call takes one sample and says when the next is due; the samples are those of a wait in one process."""
+    made = waiting()
+    runner = begun(made)
+    runner.advance(waits_elsewhere=True)
+    for _ in range(2):
+        state = runner.advance(waits_elsewhere=True)
+        assert (state.state, state.status, runner.due_seconds) == ("lit", "running", 30)
+        made.clock.sleep(30)
+    made.has["door"] = "shut"
+    assert runner.advance(waits_elsewhere=True).state == "lit"  # once is not twice in a row
+    assert runner.advance(waits_elsewhere=True).status == "complete"
+    assert runner.due_seconds == 0
+    assert [record.body["holds"] for record in made.records("sampled")] == [False, True, True]
+    assert "resumed" not in kinds(made)
+
+
+def test_another_process_goes_on_with_the_wait_and_its_limit() -> None:
+    """The time that the first one waited counts; clear samples are counted anew, as the audit asks."""
+    made = waiting()
+    made.clock = Moving()
+    first = begun(made)
+    first.advance(waits_elsewhere=True)
+    first.advance(waits_elsewhere=True)
+    made.clock.sleep(90)
+    other = made.runner()
+    assert other.advance(waits_elsewhere=True).status == "running"
+    assert other.due_seconds == pytest.approx(10, abs=1)
+    made.clock.sleep(11)
+    assert other.advance(waits_elsewhere=True).status == "held"
+    assert "waited 101 s (limit 100 s)" in other.state.reason
+    assert kinds(made).count("resumed") == 1
+
+
+def test_a_person_who_resumes_a_wait_gives_it_all_its_time_again() -> None:
+    """As with a wait in one process: the limit guards against a machine that waits for ever."""
+    made = waiting()
+    runner = begun(made)
+    runner.advance(waits_elsewhere=True)
+    runner.advance(waits_elsewhere=True)
+    made.clock.sleep(101)
+    assert runner.advance(waits_elsewhere=True).status == "held"
+    assert runner.advance(waits_elsewhere=True).status == "running"
+    assert runner.due_seconds == 30
