@@ -19,6 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from drfsm.adapters import limits
 from drfsm.adapters.aws_answers import WAY, Times, Unworded, watch
 from drfsm.adapters.waiting import reason_of, shown_address, waiting_for
 from drfsm.claims import bounded, printable
@@ -104,6 +105,8 @@ class Services:
         )
         client = self._bare(service, config)
         watch(client, service, self._heard if service == "s3" else lambda _headers: None)
+        if service == "s3":
+            client.meta.events.register("before-parameter-build.s3", _counted)
         return client
 
     def _bare(self, service: str, config: Any) -> Any:
@@ -185,6 +188,11 @@ class Services:
         meta = self.client("s3").meta
         region = "us-east-1" if meta.region_name == "aws-global" else meta.region_name
         return Reach(meta.endpoint_url, region, self._session(), self._core.get_config_variable("ca_bundle"))
+
+
+def _counted(params: Mapping[str, Any], **_more: Any) -> None:
+    """Count a request to a bucket, and wait as its rate asks. Raises ActionFailed beyond a run's bound."""
+    limits.sending("s3", str(params.get("Bucket", "")))
 
 
 def checked_endpoint(url: str, said_by: str) -> str:

@@ -37,6 +37,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from drfsm.adapters import limits
 from drfsm.adapters.aws_answers import WAY
 from drfsm.adapters.aws_session import NO_OBJECT, call
 from drfsm.adapters.aws_session import meaning as meaning_of
@@ -132,21 +133,27 @@ class Bulk:
 
     def hash_many(self, keys: Iterable[str], check: Check | None) -> Iterator[Hashed]:
         """Read every object in a stream; yield its size and SHA-256, both None if it is absent."""
-        return _all(list(keys), self._hash, check, self._waits_for)
+        return self._all(list(keys), self._hash, check)
 
     def get_many(
         self, keys: Iterable[str], check: Check | None, largest_bytes: int
     ) -> Iterator[tuple[str, Blob | None]]:
         """Yield every object with its bytes, None where there is none. For small objects."""
-        return _all(list(keys), partial(self._get, largest_bytes=largest_bytes), check, self._waits_for)
+        return self._all(list(keys), partial(self._get, largest_bytes=largest_bytes), check)
 
     def copy_many(self, copies: Iterable[Copy], check: Check | None) -> Iterator[Copy]:
         """Copy on the server; yield each copy when it is made."""
-        return _all(list(copies), self._copy, check, self._waits_for)
+        return self._all(list(copies), self._copy, check)
 
     def delete_many(self, keys: Iterable[str], check: Check | None) -> Iterator[str]:
         """Delete; yield each key when it is gone."""
-        return _all(list(keys), self._delete, check, self._waits_for)
+        return self._all(list(keys), self._delete, check)
+
+    def _all(
+        self, questions: Sequence[Question], ask: Callable[[Question], Awaitable[Answer]], check: Check | None
+    ) -> Iterator[Answer]:
+        limits.sending("s3", self._bucket, len(questions))
+        return _all(questions, ask, check, self._waits_for)
 
     async def _hash(self, key: str) -> Hashed:
         if not self._plain(key):

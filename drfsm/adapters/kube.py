@@ -22,6 +22,7 @@ from urllib.parse import quote, urlencode
 
 from drfsm import claims
 from drfsm.adapters import kube_answers as answers
+from drfsm.adapters import limits
 from drfsm.adapters.kube_access import Access
 from drfsm.adapters.kube_answers import KINDS, Answer, Asked
 from drfsm.adapters.waiting import reason_of, shown_address, waiting_for
@@ -243,6 +244,7 @@ class KubeCluster:
 
         largest, server = answers.LARGEST_PAGE_BYTES, self._through().config.server
         address = shown_address(server)
+        limits.sending("cluster", server)
         patience = f"{self._name} to answer ({address}; given up after {self._read_seconds:.0f} s)"
         try:
             with waiting_for(patience):
