@@ -12,6 +12,9 @@ unavailable: it is then written to the file, and to S3 later, at the latest with
 the lease, before any action. A process that was taken over writes nothing more: neither records that S3 lacks nor a
 summary. A run whose start was revoked (lease_holders.py) keeps its records in its file.
 
+With ``alone`` the mirror is the only journal: the file is this process's working copy, and goes with it. Then every
+record must be in S3 before anything follows, from the first one on; a store that doesn't answer stops the run.
+
 The objects in S3 are only a claim: a caller that resumes from them passes ``accept``, which raises for records without
 a proof. The hash of every record of this process is passed to ``note`` before the record is written anywhere.
 """
@@ -121,8 +124,10 @@ class MirroredJournal:
         note: Callable[[Sequence[str], int], None] = lambda _heads, _first: None,
         signer: Signer | None = None,
         is_elsewhere: Callable[[str], bool] = lambda _run_id: False,
+        alone: bool = False,
     ) -> None:
         """``is_elsewhere``: whether another process may write this run's records now, by the lease."""
+        self._alone = alone
         self._local, self._store, self._declaration = local, store, declaration
         self._note, self._signer, self._is_elsewhere = note, signer, is_elsewhere
         self._run_id = run_id
@@ -182,7 +187,7 @@ class MirroredJournal:
 
     def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
         """Append one record to the mirror and to the file."""
-        begins = kind == "lease_acquired" and not self._on
+        begins = (kind == "lease_acquired" or self._alone) and not self._on
         self._on = self._on or begins
         number = self._noted(at)
         self._note(
@@ -207,13 +212,13 @@ class MirroredJournal:
         try:
             self._follow()  # record 0 is the first object: whoever revoked the start lies in its place
             if begins:
-                self._declare()
+                self._declare(record)
             self._put(record, encode(record, self._local.head))
         except LeaseLost:
             self.overtaken = record.kind == "lease_acquired"
             raise
         except (Unreachable, ActionFailed):
-            if record.kind in STRICT:
+            if record.kind in STRICT or self._alone:
                 raise
             return False
         return True
@@ -255,8 +260,9 @@ class MirroredJournal:
         self._summary_etag = None  # of an unclear outcome, too: the next write reads first
         self._summary_etag = self._store.put(key, body, if_match=etag, if_absent=etag is None)
 
-    def _declare(self) -> None:
-        key = f"{self._home}/{self._local.records()[0].body['machine']}.yaml"
+    def _declare(self, record: Record) -> None:
+        first = self._local.records()[0] if self._local.records() else record
+        key = f"{self._home}/{first.body['machine']}.yaml"
         blob = self._store.get(key)
         if blob is None:
             self._store.put(key, self._declaration, if_absent=True)

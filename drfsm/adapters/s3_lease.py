@@ -1,12 +1,15 @@
 """The lease: one run at a time for a bucket and prefix, with an epoch that only rises.
 
-    <prefix>/drfsm/lease.json   {schema_version, epoch, held, run_id, operator, host, bundle, keeps_records, at, nonce}
+    <prefix>/drfsm/lease.json   {schema_version, epoch, held, run_id, operator, host, bundle, keeps_records, at, nonce,
+                                 left}
 
 Changed by compare-and-swap only, on a store that was tested to honour it. Never taken over by time alone: a slow run
 looks the same as a dead one. The same run in the same bundle on the same host may acquire it again (the lock on that
 bundle shows that its former process has ended). A run that can do nothing more (lease_holders.py: it has ended, never
 had a record, or was held before it changed anything) does not keep it from the next run. Any other process needs an
-operator's --take-over, also one that fetched the run into another directory of the same host.
+operator's --take-over, also one that fetched the run into another directory of the same host; or ``may_take_over``, a
+rule that judges the very lease which the compare-and-swap replaces (fleet/takeover.py). A process may also ``leave`` a
+run: its last write says so, its own token is void with it, and any process of the same run may go on.
 
 The epoch is higher than every epoch that is known: of the lease, of the run's own records, of the last change of
 ownership. Where the lease does not exist, or is older than those, the mirrors of all runs are read, too
@@ -48,7 +51,7 @@ NEXT_RECORD_SECONDS = 5.0  # how long a process is waited for that has the lease
 PROBE_SECONDS = 600.0  # a probe object that is older was left behind by a process that was killed
 WITHOUT_RECORDS = "pointers-"  # until 0.3.0 a lease did not say that `drfsm pointers set` keeps no records
 _LEASE = "the lease"
-_TEXTS = ("run_id", "operator", "host", "bundle", "at", "nonce", "taken_over_from", "released_at")
+_TEXTS = ("run_id", "operator", "host", "bundle", "at", "nonce", "taken_over_from", "released_at", "left_at")
 _PROBE = b"probe, not to be written"
 
 
@@ -56,7 +59,8 @@ class S3Lease:
     """The lease of one prefix, as one process sees it.
 
     ``keeps_records``: the holder mirrors its records, the first one before any action. ``known_epoch``: the highest
-    epoch in the holder's own records; ``has_changed``: whether it has changed the sites, as these say.
+    epoch in the holder's own records; ``has_changed``: whether it has changed the sites, as these say;
+    ``may_take_over``: whether the lease may be taken from a process that holds it, by what the lease says.
     """
 
     def __init__(
@@ -70,7 +74,9 @@ class S3Lease:
         keeps_records: bool = False,
         known_epoch: Callable[[], int] = lambda: 0,
         has_changed: Callable[[], bool] = lambda: False,
+        may_take_over: Callable[[Mapping[str, Any]], bool] = lambda _lease: False,
     ) -> None:
+        self._may_take_over = may_take_over
         self._store, self._prefix = store, prefix
         self._key = f"{prefix}/drfsm/lease.json"
         self._take_over_from, self._bundle = take_over_from, bundle
@@ -168,7 +174,9 @@ class S3Lease:
         if not current.get("held") or all(current.get(name, "") == value for name, value in ours.items()):
             return {}
         holder = str(current["run_id"])
-        is_named = holder == self._take_over_from
+        if current.get("left") and holder == by["run_id"]:
+            return {}
+        is_named = holder == self._take_over_from or self._may_take_over(current)
         standing = self._standing(current, wait=not is_named)
         is_own = holder == by["run_id"]  # begun in another place: nobody can see from here whether it is at work there
         if not is_named and (standing not in FREE or (is_own and standing == NO_RECORD)):
@@ -255,7 +263,20 @@ class S3Lease:
         if self._nonce:
             return bool(current.get("nonce") != self._nonce)
         ours = current.get("bundle", "") == self._bundle and current.get("host") == platform.node()
-        return bool(current.get("held") and current.get("run_id") == run_id and not ours)
+        left = bool(current.get("left"))
+        return bool(current.get("held") and current.get("run_id") == run_id and not ours and not left)
+
+    def leave(self, run_id: str) -> None:
+        """Say, as this process's last write, that it works on the run no more: another may go on with the same run.
+
+        The run keeps the lease, so no other run gets it. From here on ``check`` fails in this process.
+        """
+        current, etag = self._read()
+        held, self._holds = self._holds, False
+        if not held or current.get("nonce") != self._nonce or current.get("run_id") != run_id:
+            return
+        with suppress(LeaseHeld):  # another process took it over in between
+            self._write({**current, "left": True, "left_at": self._clock.now(), "nonce": uuid4().hex}, etag)
 
     def release(self, run_id: str) -> None:
         """Release the lease if this run holds it."""
@@ -319,8 +340,9 @@ def _lease(raw: bytes) -> dict[str, Any]:
     for name in _TEXTS:
         if name in lease:
             field(lease, name, str, _LEASE)
-    if "keeps_records" in lease:
-        field(lease, "keeps_records", bool, _LEASE)
+    for name in ("keeps_records", "left"):
+        if name in lease:
+            field(lease, name, bool, _LEASE)
     return lease
 
 

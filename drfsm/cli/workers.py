@@ -1,4 +1,4 @@
-"""`drfsm worker`: takes the rows of runs that executions of Step Functions drive, from a queue."""
+"""`drfsm worker`: takes the rows of runs that something else drives: executions of Step Functions, or Temporal."""
 
 import os
 from functools import partial
@@ -11,15 +11,41 @@ from drfsm.cli.options import Amount, address, operator, region, take_over
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.run_verbs import digests
 from drfsm.cli.say import say
-from drfsm.errors import ExitCode
+from drfsm.errors import ExitCode, UsageFault
 from drfsm.runs.notices import EVENTS, HELD
 from drfsm.runs.trust import Assurances, trusted_machines
 
+_OF_TEMPORAL = ("namespace", "task_queue", "fleet_file", "journal", "instance_id", "runs_at_once")
+
 
 @click.command()
-@click.option("--queue", "queue_url", required=True, metavar="URL", help="SQS queue of the exported machine's rows.")
-@click.option("--bucket", required=True, help="Bucket to which both sites publish: no run elsewhere is worked on.")
-@click.option("--prefix", required=True, help="Prefix below which both sites publish, likewise.")
+@click.option("--queue", "queue_url", default="", metavar="URL", help="SQS queue of the exported machine's rows.")
+@click.option("--bucket", default="", help="With --queue: bucket to which both sites publish; no other run is taken.")
+@click.option("--prefix", default="", help="With --queue: prefix below which both sites publish, likewise.")
+@click.option(
+    "--temporal", default="", metavar="HOST:PORT", help="Serve a fleet's runs on this Temporal. Needs --fleet."
+)
+@click.option("--namespace", default="", metavar="NAME", help="Namespace of Temporal.  [default: the fleet file's]")
+@click.option("--task-queue", default="", metavar="NAME", help="Task queue of Temporal.  [default: the fleet file's]")
+@click.option(
+    "--fleet", "fleet_file", default="", type=click.Path(), metavar="FILE", help="The fleet file of this worker."
+)
+@click.option(
+    "--journal",
+    type=click.Choice(["mirror", "file"]),
+    default="mirror",
+    show_default=True,
+    help="With --temporal: the journal lies in the bucket alone, or in files below $DRFSM_HOME, too.",
+)
+@click.option(
+    "--instance-id",
+    default="",
+    envvar="DRFSM_INSTANCE_ID",
+    show_envvar=True,
+    metavar="ID",
+    help="With --temporal: the cloud's id of this machine, so that its end can be seen.",
+)
+@click.option("--runs-at-once", type=click.IntRange(1), default=20, show_default=True, help="With --temporal.")
 @click.option("--kubeconfig-dr", default="", type=click.Path(), help="Path to DR's kubeconfig.  [$DRFSM_KUBECONFIG_DR]")
 @click.option(
     "--kubeconfig-primary",
@@ -55,12 +81,23 @@ from drfsm.runs.trust import Assurances, trusted_machines
 @operator
 @take_over
 @notifying
-def worker(*, queue_url: str, bucket: str, prefix: str, heartbeat: float, idle_exit: float, **options: Any) -> int:
-    """Take rows of runs that an execution drives, one a task: guards, journal and lease are as ever.
+def worker(
+    *, queue_url: str, bucket: str, prefix: str, heartbeat: float, idle_exit: float, temporal: str, **options: Any
+) -> int:
+    """Take rows of runs that something else drives, one a task: guards, journal and lease are as ever.
 
-    Ctrl-C or SIGTERM ends it at the next clean point; its run is then taken by the next worker. See
-    docs/step-functions.md.
+    Either executions of Step Functions (--queue, docs/step-functions.md) or workflows of Temporal (--temporal,
+    docs/fleet.md). Ctrl-C or SIGTERM ends it at the next clean point; its runs are then taken by the next worker.
     """
+    of_temporal = {name: options.pop(name) for name in _OF_TEMPORAL}
+    if bool(queue_url) == bool(temporal):
+        raise UsageFault("a worker serves one of --queue and --temporal", hint="give one of the two")
+    if temporal:
+        from drfsm.cli.fleet_worker import serve
+
+        return serve(temporal, **of_temporal, operator=options["operator"], notify=taken(options))
+    if not (bucket.strip() and prefix.strip()):
+        raise UsageFault("--queue needs --bucket and --prefix", hint="add them: no run elsewhere is worked on")
     from drfsm.adapters.aws_session import Services
     from drfsm.adapters.queues import Queue
     from drfsm.runs.worker import Place, Worker

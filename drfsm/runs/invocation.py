@@ -44,6 +44,10 @@ class Invocation:
     places: Mapping[str, str] = field(factory=dict)  # endpoint_url, region, terraform_dir: likewise
     assurances: Assurances = field(factory=Assurances)  # what the operator answers for, and how to ask for more
     notify: Notify = field(factory=Notify)  # whom, and of what
+    mirror_alone: bool = False  # the mirror is the only journal: every record must be there before anything follows
+    leaves: bool = False  # whether this process leaves a run that has not ended to any other, once its work is done
+    may_take_over: Callable[[Mapping[str, Any], RunState], bool] = lambda _lease, _run: False  # by what the lease says
+    as_holder: str = ""  # what the lease says of who holds it; "": the bundle's directory
     listen: Callable[[Path], Listener] = lambda _place: Silent()  # makes a listener for one run's work, by its bundle
 
     @property

@@ -7,6 +7,7 @@ through ``assurances.tell``. The rules lie elsewhere: trust.py decides whose rec
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from drfsm.claims import bounded
 from drfsm.engine import Run, Runner, SystemClock
 from drfsm.engine.late import SETTLE_SECONDS
 from drfsm.engine.recheck import in_words
-from drfsm.errors import ActionFailed, EvidenceFault, Unreachable, UsageFault, WorldDiffers
+from drfsm.errors import ActionFailed, DrfsmError, EvidenceFault, Unreachable, UsageFault, WorldDiffers
 from drfsm.journal import Record, RunState, digest, fold
 from drfsm.runs import bundle, mirrors, trust
 from drfsm.runs.children import ChildRuns, Verbs
@@ -110,6 +111,8 @@ class RunContext:
             run_id,
             known_epoch=lambda: fold(journal.records()).epoch,
             has_changed=lambda: fold(journal.records()).touched,
+            may_take_over=lambda lease: invocation.may_take_over(lease, fold(journal.records())),
+            as_holder=invocation.as_holder,
         )
         children = ChildRuns(
             place,
@@ -129,6 +132,7 @@ class RunContext:
             note=self._heads.note,
             signer=signer_of(),
             is_elsewhere=self._lease.is_elsewhere,
+            alone=invocation.mirror_alone,
         )
         self._derived = derived_by(spec, place, journal, self._journal, world.store)
 
@@ -301,6 +305,9 @@ class RunContext:
                 return operation(runner)
         finally:
             summary.leave()
+            if self._invocation.leaves and not self.state.ended:  # AFTER the last write of this process
+                with suppress(DrfsmError):
+                    self._lease.leave(self.state.run_id)
 
     def _identify(self) -> None:
         """Ask the cloud and the clusters who the caller is: a record carries that beside the operator's name."""

@@ -5,6 +5,7 @@ that is shut must not leave both sites frozen. Its progress goes into its bundle
 """
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -18,11 +19,29 @@ class Interruptible(Protocol):
 
 
 _AT_WORK: list[Interruptible] = []
+_IN_THREADS: dict[int, list[Interruptible]] = {}  # by the thread's ident
+
+
+def interrupt(thread: int) -> None:
+    """Ask what works in a thread to stop at its next clean point: a run, and the run that started it."""
+    for working in tuple(_IN_THREADS.get(thread, ())):
+        working.interrupt()
 
 
 @contextmanager
 def stopping(runner: Interruptible, tell: Callable[[str], None]) -> Iterator[None]:
-    """Stop at the next clean point on the first Ctrl-C (or SIGTERM), at once on the second."""
+    """Stop at the next clean point on the first Ctrl-C (or SIGTERM), at once on the second.
+
+    Only a process's main thread gets signals: what works in another one is stopped by ``interrupt``.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        working = _IN_THREADS.setdefault(threading.get_ident(), [])
+        working.append(runner)
+        try:
+            yield
+        finally:
+            working.remove(runner)
+        return
     asked = False
 
     def stop(_number: int, _frame: object) -> None:

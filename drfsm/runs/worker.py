@@ -14,9 +14,8 @@ one run at a time, and keeps it open as long as its tasks come. Used by `drfsm w
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Self
 
 from attrs import evolve, frozen
@@ -31,7 +30,6 @@ from drfsm.claims import bounded
 from drfsm.engine import Runner
 from drfsm.errors import (
     DrfsmError,
-    GuardRefused,
     IllegalTransition,
     LeaseHeld,
     NotWaiting,
@@ -39,11 +37,12 @@ from drfsm.errors import (
     Unreadable,
     UsageFault,
 )
-from drfsm.journal import Record, RunState
+from drfsm.journal import RunState
 from drfsm.resources import shipped
-from drfsm.runs import bundle, mirrors, notices, trust, wiring
+from drfsm.runs import mirrors, notices, trust, wiring
 from drfsm.runs.deliveries import Deliveries
 from drfsm.runs.invocation import Invocation
+from drfsm.runs.rows import RESUME, came_from, fire, here, known, waits, was_stopped
 from drfsm.runs.signals import stopping
 from drfsm.runs.tasks import HELD, RUNNING, Position, Task, task_of
 
@@ -51,7 +50,6 @@ POLL_SECONDS = 20  # how long one request for work waits at the queue
 HIDDEN_SECONDS = 60  # how long a message stays hidden from other workers while it is looked at
 ASK_AGAIN_SECONDS = (0.1, 0.4, 1.0, 0.0)
 SEND_TRIES, SEND_PAUSE_SECONDS = 5, 2.0
-RESUME = "resume"
 
 
 @frozen
@@ -163,7 +161,7 @@ class Worker:
 
     def _open(self, task: Task, invocation: Invocation, serve: Callable[[Runner], RunState]) -> None:
         """Open a task's run, or begin it with its first task, and let ``serve`` take its rows."""
-        if _here(task.run_id) is None and task.inputs is not None:
+        if here(task.run_id) is None and task.inputs is not None:
             inputs = self._checked(task)
             if not mirrors.has_mirror(inputs, task.run_id):
                 wiring.start(
@@ -172,7 +170,7 @@ class Worker:
                 )  # fmt: skip
                 return
         uri = f"s3://{self._place.bucket}/{self._place.prefix}/drfsm/runs/{task.run_id}"
-        wiring.resume(task.run_id if _here(task.run_id) is not None else uri, serve, invocation)
+        wiring.resume(task.run_id if here(task.run_id) is not None else uri, serve, invocation)
 
     def _checked(self, task: Task) -> dict[str, Any]:
         """Return a new run's inputs, with the places of its sites as this worker knows them. Raises UsageFault."""
@@ -191,12 +189,12 @@ class Worker:
                 )
         if inputs.get("execution_id") == "" and ARN.fullmatch(task.execution_arn):
             inputs["execution_id"] = task.execution_arn
-        here = trust.places_here(inputs, self._invocation.named_places, None)
-        return {**inputs, **{name: place for name, place in here.items() if name in inputs}}
+        places = trust.places_here(inputs, self._invocation.named_places, None)
+        return {**inputs, **{name: place for name, place in places.items() if name in inputs}}
 
     def _report(self, task: Task, fault: DrfsmError) -> None:
         """Tell an execution what its task met: it contradicts the journal, nothing was begun, or a person must look."""
-        nothing_begun = _here(task.run_id) is None and not isinstance(fault, LeaseHeld | Unreachable)
+        nothing_begun = here(task.run_id) is None and not isinstance(fault, LeaseHeld | Unreachable)
         if nothing_begun or isinstance(fault, IllegalTransition):
             with suppress(DrfsmError):
                 self._executions.fail(task.token, type(fault).__name__, "\n".join(fault.lines()))
@@ -214,19 +212,19 @@ class Worker:
 
         Raises IllegalTransition for a task that the journal contradicts.
         """
-        place = _here(task.run_id)
+        place = here(task.run_id)
         records = read_chain(place).records if place else ()
         if runner.state.machine_sha256 not in ("", task.machine_sha256):
             raise _contradicted(task, "the run follows another declaration")
         if runner.state.state != task.state:
-            if _came_from(records) != task.state:
+            if came_from(records) != task.state:
                 raise _contradicted(task, f"the run stands in {runner.state.state}")
             return Position(runner.state.state, RUNNING, **self._mirror())  # it went on before: an answer was lost
         refused = ""
-        if not runner.state.ended and (task.trigger or not _waits(records)):
-            refused = _fire(runner, task)
+        if not runner.state.ended and (task.trigger or not waits(records)):
+            refused = fire(runner, task.trigger, task.args)
         state = runner.state
-        if state.status == HELD and _was_stopped(read_chain(_known(task.run_id)).records):
+        if state.status == HELD and was_stopped(read_chain(known(task.run_id)).records):
             return None
         ways, reading = runner.next_actions(), state.facts.get("approval")
         digest = str(reading.seen["sha256"]) if "approve" in ways and reading is not None and reading.seen else ""
@@ -303,55 +301,7 @@ class Heart:
         self._thread.join()
 
 
-def _fire(runner: Runner, task: Task) -> str:
-    """Take the runner's next row, or a person's; return why that was refused, "" if it was not."""
-    trigger = "" if task.trigger == RESUME else task.trigger
-    if not trigger:
-        runner.advance()
-        return ""
-    try:
-        runner.advance(trigger, dict(task.args))
-    except (IllegalTransition, GuardRefused) as refused:
-        return refused.what
-    return ""
-
-
-def _here(run_id: str) -> Path | None:
-    """Return the bundle of a run on this machine, None where it has none."""
-    place = bundle.home() / "runs" / run_id
-    return place.resolve() if (place / bundle.LOG).exists() else None
-
-
-def _known(run_id: str) -> Path:
-    place = _here(run_id)
-    if place is None:
-        raise UsageFault(f"the bundle of {run_id} is gone", hint=bundle.WHERE)
-    return place
-
-
 def _contradicted(task: Task, why: str) -> IllegalTransition:
     return IllegalTransition(
         machine=task.machine, state=task.state, trigger=task.trigger or "the next row", legal=("resume",), reason=why
     )
-
-
-def _came_from(records: Sequence[Record]) -> str:
-    """Return the state that a run's last move left, "" for none."""
-    last = next((record for record in reversed(records) if record.kind == "commit"), None)
-    return str(last.body["row"]).partition(" --")[0] if last else ""
-
-
-def _waits(records: Sequence[Record]) -> bool:
-    """Whether the records end with a hold that waits for a person: not with one of a worker that was asked to stop."""
-    last = _last(records)
-    return last is not None and last.kind == "held" and not last.body.get("interrupted")
-
-
-def _was_stopped(records: Sequence[Record]) -> bool:
-    last = _last(records)
-    return last is not None and last.kind == "held" and bool(last.body.get("interrupted"))
-
-
-def _last(records: Sequence[Record]) -> Record | None:
-    """Return the last record that says where a run stands: what was rejected since moved nothing."""
-    return next((record for record in reversed(records) if record.kind != "rejected"), None)

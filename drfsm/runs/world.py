@@ -29,10 +29,14 @@ def connect(
     *,
     known_epoch: Callable[[], int] = lambda: 0,
     has_changed: Callable[[], bool] = lambda: False,
+    may_take_over: Callable[[Mapping[str, Any]], bool] = lambda _lease: False,
+    as_holder: str = "",
 ) -> tuple["World", "S3Lease"]:
     """Return the world that a run's inputs lead to, and the lease of the bundle at ``place``. Makes no call yet.
 
-    ``known_epoch``: the highest epoch in the bundle's records; ``has_changed``: whether that run changed anything.
+    ``known_epoch``: the highest epoch in the bundle's records; ``has_changed``: whether that run changed anything;
+    ``may_take_over``: whether a lease may be taken from the process that holds it; ``as_holder``: what the lease says
+    of who holds it, "" for the bundle's directory.
     """
     from drfsm.adapters import aws
     from drfsm.adapters.kube import KubeCluster
@@ -59,10 +63,11 @@ def connect(
         account.store,
         own_prefix(inputs),
         take_over_from=take_over or None,
-        bundle=str(place.resolve()),
+        bundle=as_holder or str(place.resolve()),
         keeps_records=True,
         known_epoch=known_epoch,
         has_changed=has_changed,
+        may_take_over=may_take_over,
     )
     return world, lease
 
