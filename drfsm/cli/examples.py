@@ -46,7 +46,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "fleet schedule": ("set --cron '0 3 * * 1' --jitter 30m", "pause --reason 'a change freeze'"),
     "fleet answer": ("search-eu hold --reason 'wait for the night shift'", "search-eu abort --reason 'wrong pair'"),
-    "fleet approve": ("drfsm-fleet/drill/ada --wave 2 --ticket CHG-2042",),
+    "fleet approve": ("drfsm-fleet/drill/ada 2 --ticket CHG-2042",),
     "fleet stop": ("drfsm-fleet/drill/ada --reason 'the bucket is slow'",),
     "fleet status": ("", "--start drfsm-fleet/drill/ada"),
     "fleet report": ("--out fleet.html --prometheus /var/lib/node_exporter/drfsm_fleet.prom",),

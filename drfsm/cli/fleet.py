@@ -239,12 +239,12 @@ def answer(pair: str, trigger: str, file: Path, reason: str, args: tuple[str, ..
 
 @fleet.command("approve")
 @click.argument("start_id", metavar="START")
-@click.option("--wave", type=click.IntRange(1), required=True, help="The wave that waits.")
+@click.argument("wave", type=click.IntRange(1))
 @click.option("--ticket", required=True, help="The change's ticket.")
 @_on_the_file
 @operator
 def approve(start_id: str, wave: int, ticket: str, file: Path, operator: str) -> int:
-    """Approve the wave of START that waits (`drfsm fleet status` names it)."""
+    """Approve the WAVE of START that waits (`drfsm fleet status` names it)."""
     from drfsm.fleet import client
 
     by = {"wave": wave, "operator": operator or this_user(), "ticket": ticket}
@@ -302,7 +302,7 @@ def _start_status(file: Path, start_id: str, output: str) -> int:
         for pair, run_id in said["runs"].items():
             say(f"  {pair:<24} {said['ends'].get(pair, 'at work'):<12} {run_id}")
         if said["waits_for_approval"]:
-            say(f"  next: drfsm fleet approve {start_id} --wave {said['wave']} --ticket …")
+            say(f"  next: drfsm fleet approve {start_id} {said['wave']} --ticket …")
     return int(ExitCode.HELD if said["waits_for_approval"] else ExitCode.DONE)
 
 
@@ -316,7 +316,7 @@ def _standings(file: Path, selectors: tuple[str, ...]) -> "list[Standing]":
 def _json(standing: "Standing") -> dict[str, Any]:
     return {
         "pair": standing.pair.name, "owner": standing.pair.words.get("owner", ""), "run_id": standing.run_id,
-        "status": standing.status, "state": standing.state, "reason": standing.reason, "last_at": standing.last_at,
+        "status": standing.status, "state": standing.state, "reason": standing.reason,
         "records": standing.records, "frozen": list(standing.frozen), "was_held": standing.was_held,
         "fault": standing.fault, "mirror": standing.uri,
     }  # fmt: skip

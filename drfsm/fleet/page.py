@@ -67,7 +67,11 @@ def figures(standings: Sequence[Standing]) -> str:
 
 
 def _labels(standing: Standing) -> dict[str, str]:
-    return {"pair": standing.pair.name, "owner": standing.pair.words.get("owner", "")}
+    return {
+        "pair": standing.pair.name,
+        "owner": standing.pair.words.get("owner", ""),
+        "procedure": standing.run_id.partition("-")[0],
+    }
 
 
 def _kind(standing: Standing) -> str:

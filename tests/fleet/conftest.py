@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from tests.fleet.server import Server
+from drfsm.sandbox.temporal_server import Server
 
 with_temporal = pytest.mark.skipif(not os.environ.get("DRFSM_FLEET"), reason="runs on Temporal: make test-fleet")
 

@@ -5,11 +5,14 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from temporalio.client import Client
 
 from drfsm.fleet import process
+from drfsm.fleet.tasks import Position, Task
 from drfsm.fleet.worker import Worker
 from tests.fleet.memory_runs import MemoryRuns
 
@@ -20,19 +23,38 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+class Timed(Worker):
+    """A worker that keeps how long its rows took."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.seconds: list[float] = []
+        self.ended = self.most_open = 0
+
+    async def _taken(self, task: Task) -> Position:
+        began = time.monotonic()
+        position = await super()._taken(task)
+        self.seconds.append(time.monotonic() - began)
+        self.ended += bool(position["ended"])
+        self.most_open = max(self.most_open, len(self._sessions))
+        return position
+
+
 async def main(address: str, queue: str, directory: str, slow: str = "0", poisoned: str = "") -> None:
     """Serve until SIGTERM."""
     this, stop = process.this(), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     runs = MemoryRuns(Path(directory), this, float(slow), tuple(filter(None, poisoned.split(","))))
-    worker = Worker(runs, this, queue, tell=say, runs_at_once=60)
+    worker = Timed(runs, this, queue, tell=say, runs_at_once=60)
+    client = await Client.connect(address)
+    idle_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     say(f"ready {os.getpid()}")
-    await worker.serve(await Client.connect(address), stop)
+    await worker.serve(client, stop)
     used = resource.getrusage(resource.RUSAGE_SELF)
-    say(
-        f"ended maxrss_kb={used.ru_maxrss} cpu={used.ru_utime + used.ru_stime:.1f}"
-        f" requests={sum(runs.requests.values())}"
-    )
+    say(f"idle_kb={idle_kb} most_kb={used.ru_maxrss} open={worker.most_open}")
+    say(f"ended cpu={used.ru_utime + used.ru_stime:.1f} requests={sum(runs.requests.values())} finished={worker.ended}")
+    if worker.seconds:
+        say("rows=" + ",".join(f"{seconds:.4f}" for seconds in worker.seconds))
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ from drfsm.evidence.audit import audit
 from drfsm.fleet.workflows import FLEET, ILLEGAL, RUN
 from drfsm.journal import RunState, fold, read
 from drfsm.journal.mirror import home_of
+from drfsm.sandbox.temporal_server import Server
 from drfsm.testing.world import binding_of
 from tests.fleet.conftest import Workers, with_temporal
 from tests.fleet.folder_store import FolderStore
 from tests.fleet.memory_runs import PREFIX, FileData, machine, make_pair
-from tests.fleet.server import Server
 from tests.fleet.test_stale_workers import undisturbed
 
 pytestmark = [with_temporal, pytest.mark.timeout(300)]

@@ -1,0 +1,105 @@
+"""The figures of docs/scale.md: 200 pairs in memory worlds, through one Temporal and four workers of this machine.
+
+python -m tests.fleet.bench [PAIRS]: drills; a worker is killed every KILL_SECONDS. Prints the figures as lines.
+"""
+
+import asyncio
+import os
+import platform
+import re
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client
+
+from drfsm.fleet.workflows import FLEET
+from drfsm.sandbox.temporal_server import Server
+from tests.fleet.conftest import Workers
+from tests.fleet.memory_runs import machine, make_pair
+
+PAIRS, WORKERS, AT_ONCE, KILL_SECONDS = 200, 4, 50, 30.0
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def body(pairs: list[str]) -> dict[str, Any]:
+    """Return the start of a fleet of drills, in one wave."""
+    sha256 = machine("drill")[0].sha256
+    tasks = [
+        {"workflow_id": f"bench-{pair}", "pair": pair, "procedure": "drill", "machine_sha256": sha256,
+         "entry_sha256": "0" * 64, "started_by": "ada", "home_seconds": 10, "heartbeat_seconds": 10}
+        for pair in pairs
+    ]  # fmt: skip
+    return {"waves": [tasks], "at_once": AT_ONCE, "stop_after": 0, "approval": "none"}
+
+
+async def play(server: Server, workers: Workers, pairs: list[str]) -> None:
+    """Run the fleet; print the figures."""
+    client = await Client.connect(server.address)
+    for _ in range(WORKERS):
+        workers.start()
+    for _ in range(600):
+        if workers.said().count("ready") >= WORKERS:
+            break
+        await asyncio.sleep(0.1)
+    began = time.monotonic()
+    handle = await client.start_workflow(FLEET, body(pairs), id="bench", task_queue=workers.queue)
+    ended = asyncio.create_task(handle.result())
+    killed = 0
+    while not (await asyncio.wait([ended], timeout=KILL_SECONDS))[0]:
+        next(process for process in workers.processes if process.poll() is None).kill()
+        workers.start()
+        killed += 1
+    seconds = time.monotonic() - began
+    ends = dict(ended.result())["ends"]
+    say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    say(f"runs: {sum(end == 'complete' for end in ends.values())} of {len(pairs)} complete, in {seconds:.0f} s:"
+        f" {60 * len(pairs) / seconds:.0f} runs a minute; workers killed: {killed}")  # fmt: skip
+    counts = []
+    for pair in pairs[:10]:
+        history = client.get_workflow_handle(f"bench-{pair}").fetch_history_events()
+        counts.append(len([event async for event in history]))
+    say(f"Temporal events a run: {statistics.mean(counts):.0f} (of the fleet's own workflow: some 6 a run)")
+    for process in workers.processes:
+        if process.poll() is None:
+            process.terminate()
+            await asyncio.to_thread(process.wait)
+    said = workers.said()
+    rows = sorted(float(text) for line in re.findall(r"rows=([\d.,]+)", said) for text in line.split(","))
+    say(f"a row: p50 {1000 * rows[len(rows) // 2]:.0f} ms, p99 {1000 * rows[int(len(rows) * 0.99)]:.0f} ms"
+        f" ({len(rows)} rows, in the worker)")  # fmt: skip
+    spans = re.findall(r"idle_kb=(\d+) most_kb=(\d+) open=(\d+)", said)
+    say("a worker: " + "; ".join(f"{int(i) // 1024} MB idle, {int(m) // 1024} MB with {o} runs" for i, m, o in spans))
+    requests = [int(text) for text in re.findall(r"requests=(\d+)", said)]
+    finished = [int(text) for text in re.findall(r"finished=(\d+)", said)]
+    say(f"S3 requests a run: {sum(requests) / max(1, sum(finished)):.0f} (of workers that were not killed)")
+
+
+def main(pairs: int) -> None:
+    """Run the bench in a directory that goes with it."""
+    with tempfile.TemporaryDirectory(prefix="drfsm-bench-") as name:
+        directory = Path(name)
+        server = Server(directory)
+        if why := server.start():
+            raise SystemExit(why)
+        workers = Workers(server, directory / "worlds", "bench")
+        names = [f"p{number}" for number in range(pairs)]
+        for pair in names:
+            make_pair(workers.directory, pair, "drill")
+        try:
+            asyncio.run(play(server, workers, names))
+        finally:
+            workers.close()
+            server.kill()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else PAIRS)
