@@ -6,6 +6,7 @@ killed with SIGKILL again and again, a wave of drills waits for an approval, and
 then lets it go on. Raises DrfsmError where something does not end as it must.
 """
 
+import asyncio
 import json
 import os
 import shutil
@@ -118,6 +119,17 @@ class Stage:
         quiet = Stage(self.directory, lambda _line: None, self.pairs, [], self.server)
         code, said = quiet.drfsm("fleet", "status", "--start", start, "-o", "json")
         return dict(json.loads(said)) if code in (0, 4) else {}
+
+    def requests(self, pair: str) -> dict[str, int]:
+        """Return how many requests a pair's last run has sent, by kind, as its workflow was told."""
+        from temporalio.client import Client
+
+        async def asked() -> dict[str, int]:
+            assert self.server is not None  # noqa: S101  it was started
+            client = await Client.connect(self.server.address)
+            return dict((await client.get_workflow_handle(f"drfsm/{pair}").query("position"))["requests"])
+
+        return asyncio.run(asked())
 
     def _keys(self) -> None:
         key = self.directory / "key"
