@@ -42,6 +42,12 @@ def machine(procedure: str) -> tuple[MachineSpec, bytes]:
     return load_machine(text, source=f"{procedure}.yaml"), text
 
 
+def inputs_for(spec: MachineSpec) -> dict[str, Any]:
+    """Return a run's inputs, which name the bucket that its mirror lies in."""
+    places = {"bucket": "memory", "prefix": PREFIX, "journal_prefix": PREFIX}
+    return inputs_of(spec, **{name: place for name, place in places.items() if name in spec.inputs})
+
+
 class FileData(MutableMapping[str, str]):
     """Keys and values in one file, written whole."""
 
@@ -138,7 +144,7 @@ class MemoryRuns:
             hold_asked=lambda: asked.read_text("utf-8") if asked.exists() else "",
         )  # fmt: skip
         if not journal.records():
-            runner.begin(inputs_of(spec), run_id=task.run_id, scope="drill" if drill else "live")
+            runner.begin(inputs_for(spec), run_id=task.run_id, scope="drill" if drill else "live")
         asked.unlink(missing_ok=True)
         try:
             return serve(runner)

@@ -1,11 +1,13 @@
 """fleet.toml: what it says, every fault at once, selection, waves; and the command line that a pair stands for."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from drfsm.cli.fleet_inputs import options_of, resolve
-from drfsm.errors import DeclarationFault, UsageFault
+from drfsm.cli.main import run as drfsm
+from drfsm.errors import DeclarationFault, ExitCode, UsageFault
 from drfsm.fleet.client import start_of
 from drfsm.fleet.pairs import Fleet, read
 
@@ -117,3 +119,18 @@ def test_what_goes_to_temporal_names_no_path_no_address_and_no_bucket(tmp_path: 
     other = made(tmp_path, FILE.replace("20261128T080000Z", "20261129T080000Z"))
     assert other.named("search-eu").sha256("drill") != fleet.named("search-eu").sha256("drill")
     assert other.named("search-eu").sha256("failback") == fleet.named("search-eu").sha256("failback")
+
+
+def test_a_plan_of_a_fleet_shows_its_waves_and_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Offline: pairs in waves, which wave waits for a person, and each entry that could not be started (exit 3)."""
+    file = str(made(tmp_path).path)
+    assert drfsm(["fleet", "plan", "drill", "--fleet", file, "--select", "name=search-eu"]) == ExitCode.DONE
+    said = capsys.readouterr().out
+    assert "wave 1, after a person approved it: 1 pairs" in said
+    Path(file).write_text(FILE + "[pair.drill]\nno_such_option = 1", encoding="utf-8")
+    assert drfsm(["fleet", "plan", "drill", "--fleet", file, "-o", "json"]) == ExitCode.REFUSED
+    plan = json.loads(capsys.readouterr().out)
+    assert list(plan["faults"]) == ["shop"]
+    assert [[pair["pair"] for pair in wave] for wave in plan["waves"]] == [["search-eu", "search-us"], ["shop"]]

@@ -1,6 +1,7 @@
 """The small parts of a fleet: limits of requests, a worker's sessions, the page, what a workflow's task may say."""
 
 import ast
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from drfsm.adapters import limits
 from drfsm.engine import MemoryJournal, Runner
-from drfsm.errors import ActionFailed, LeaseLost, Unreadable
-from drfsm.fleet import page, workflows
+from drfsm.errors import ActionFailed, EvidenceFault, LeaseLost, Unreadable
+from drfsm.fleet import page, rows, view, workflows
 from drfsm.fleet.pairs import Pair
 from drfsm.fleet.sessions import Closed, Session
 from drfsm.fleet.tasks import task_of
 from drfsm.fleet.view import Standing
+from drfsm.journal.mirror import home_of
 from drfsm.testing.fuse import MemoryClock
 from drfsm.testing.world import World, binding_of, data_of, inputs_of, quiet
 from tests.fleet.memory_runs import PREFIX, machine
-from tests.fleet.test_stale_workers import SECOND, STALE, Gate, Play
+from tests.fleet.test_stale_workers import RUN, SECOND, STALE, Gate, Play
 
 TASK = {
     "run_id": "drill-1", "pair": "p", "procedure": "drill", "machine_sha256": "0" * 64, "entry_sha256": "0" * 64,
@@ -183,3 +185,71 @@ def test_the_figures_are_prometheus_text() -> None:
     assert values["drfsm_fleet_pair_waits", "b"] == 1
     assert values["drfsm_fleet_pair_unreadable", "d"] == 1
     assert ("drfsm_fleet_pair_green", "c") not in values
+
+
+def take(made: Runner, asked: list[str], **task: Any) -> tuple[dict[str, Any], bool]:
+    """Take a task's row; what the run is asked to hold for is kept in ``asked``."""
+    return rows.taken(
+        made, task_of({**TASK, **task}), ask_hold=lambda who, why: asked.append(f"{who}: {why}"), most_records=12
+    )
+
+
+def test_a_journal_that_lost_its_end_is_not_gone_on_with() -> None:
+    """Temporal was told of more records than there are; and a start for another declaration meets a run of this one."""
+    for claim in ({"position": {"began": True, "records": 9}}, {"machine_sha256": "1" * 64}):
+        made = runner()
+        with pytest.raises(EvidenceFault):
+            take(made, [], **claim)
+        assert len(made.records) == 1
+
+
+def test_a_trigger_is_fired_only_where_the_person_saw_the_run_stand() -> None:
+    """The run went on in between: refused, with where it stands now, and no row of a person's is taken."""
+    made = runner()
+    sha256 = machine("drill")[0].sha256
+    position, over = take(made, [], machine_sha256=sha256)
+    assert (position["moves"], position["began"], over) == (1, True, False)
+    stale = {"began": True, "state": "asked", "moves": 0, "records": 1}
+    records = len(made.records)
+    answer, _ = take(made, [], machine_sha256=sha256, trigger="abort", operator="eve", position=stale)
+    assert "look again" in answer["reason"]
+    assert (answer["state"], len(made.records)) == (position["state"], records)
+
+
+def test_a_run_with_as_many_records_as_it_may_have_is_asked_to_hold() -> None:
+    """Before its next row, and not before a person's own trigger."""
+    made, asked = runner(), list[str]()
+    while len(made.records) < 12:
+        take(made, asked, machine_sha256="")
+    assert asked == []
+    take(made, asked, machine_sha256="")
+    (why,) = asked
+    assert why.startswith("drfsm: the journal has")
+    assert why.endswith("the fleet allows a run 12")
+
+
+def test_where_a_pair_stands_is_read_by_listings_and_its_newest_runs() -> None:
+    """Its newest live run and its newest drill, whatever else lies there; without a summary by the records."""
+    play = Play("failback", Gate())
+    play.wake(play.stale())
+    store: Any = play.store
+    pair = Pair("p", {"bucket": "memory", "prefix": PREFIX}, {}, {})
+    store.requests = 0
+    (standing,) = view.standings_in(store, pair)
+    assert (standing.status, standing.run_id, standing.is_green) == ("complete", RUN, True)
+    assert standing.records == len(play.lines())
+    older = home_of(PREFIX, "failback-20200101t000000z-000000000000")
+    store.put(f"{older}/00000000.json", b"{}")
+    store.put(f"{PREFIX}/drills/..%2f/drfsm/runs/x/00000000.json", b"{}")
+    assert [standing.run_id for standing in view.standings_in(store, pair)] == [RUN]
+    summary = {
+        "run_id": RUN, "machine": "failback", "status": "held", "state": "dr_frozen", "started_at": "",
+        "dry_run": False,
+        "journal": {"records": len(play.lines())}, "operators": ["ada"], "reason": "why",
+        "frozen": [{"what": "NOBODY"}],
+    }  # fmt: skip
+    store.put(f"{home_of(PREFIX, RUN)}/summary.json", json.dumps(summary).encode())
+    store.requests = 0
+    (by_summary,) = view.standings_in(store, pair)
+    assert (by_summary.status, by_summary.reason, by_summary.frozen) == ("held", "why", ("NOBODY",))
+    assert store.requests == 3  # two listings, one object

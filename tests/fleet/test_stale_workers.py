@@ -30,7 +30,7 @@ from drfsm.journal.mirror import home_of
 from drfsm.testing.fuse import MemoryClock
 from drfsm.testing.world import World, binding_of, data_of, inputs_of, quiet
 from tests.fleet.folder_store import MemoryStore
-from tests.fleet.memory_runs import PREFIX, machine
+from tests.fleet.memory_runs import PREFIX, inputs_for, machine
 
 RUN = "drill-20261129t000000z-000000000001"
 STALE = Process("boot-a", "1", 10, "100")
@@ -138,7 +138,7 @@ class Play:
                 )  # fmt: skip
                 if not journal.records():
                     scope = "drill" if self.procedure == "drill" else "live"
-                    runner.begin(inputs_of(spec), run_id=RUN, scope=scope)
+                    runner.begin(inputs_for(spec), run_id=RUN, scope=scope)
                 while not runner.state.sealed:
                     runner.advance()
                 return runner
