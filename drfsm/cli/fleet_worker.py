@@ -56,7 +56,8 @@ def serve(
         this = process.this(instance_id)
         worker = Worker(
             PairRuns(fleet, resolve, invocation, this, alone), this, task_queue or fleet.temporal["task_queue"],
-            tell=tell, runs_at_once=runs_at_once, records_a_run=fleet.number("records_a_run"),
+            tell=tell, runs_at_once=runs_at_once, opened_a_second=fleet.number("runs_opened_a_second"),
+            records_a_run=fleet.number("records_a_run"),
         )  # fmt: skip
         namespace = namespace or fleet.temporal["namespace"]
 

@@ -2,7 +2,8 @@
 
     [temporal]      address, namespace, task_queue
     [waves]         size, stop_after, approval ("none", "each", "after_first"), at_once
-    [limits]        s3_requests_a_second, cluster_requests_a_second, s3_requests_a_run, records_a_run
+    [limits]        runs_opened_a_second, s3_requests_a_second, cluster_requests_a_second, s3_requests_a_run,
+                    records_a_run
     [defaults]      whatever a pair may say; a pair's own word comes first
     [[pair]]        name, owner, and words to select by (team, tier, ...); bucket, prefix, region, endpoint_url,
                     kubeconfig_dr, kubeconfig_primary, workload, expect_account; objectives; and a table for each
@@ -35,8 +36,8 @@ NEEDED = ("bucket", "prefix", "owner")
 _NUMBERS: Mapping[str, Mapping[str, float]] = {
     # section: key -> what holds where the file says nothing
     "waves": {"size": 10, "stop_after": 1, "at_once": 20},
-    "limits": {"s3_requests_a_second": 100, "cluster_requests_a_second": 50, "s3_requests_a_run": 20_000,
-               "records_a_run": 10_000},
+    "limits": {"runs_opened_a_second": 20, "s3_requests_a_second": 100, "cluster_requests_a_second": 50,
+               "s3_requests_a_run": 20_000, "records_a_run": 10_000},
 }  # fmt: skip
 _SECRETS = ("secret", "password", "passwd", "token", "access_key", "api_key", "private_key", "credential")
 

@@ -34,7 +34,10 @@ LATER = (Unreachable, LeaseLost, Closed)
 
 
 class Worker:
-    """Serves a task queue with ``runs``. ``tell``: prints a line for a person."""
+    """Serves a task queue with ``runs``. ``tell``: prints a line for a person.
+
+    ``opened_a_second``: how many runs all workers of the queue may open together, as Temporal counts them.
+    """
 
     def __init__(
         self,
@@ -44,11 +47,13 @@ class Worker:
         *,
         tell: Callable[[str], None],
         runs_at_once: int = 20,
+        opened_a_second: float | None = None,
         records_a_run: int = rows.RECORDS_A_RUN,
     ) -> None:
         self._runs, self._tell = runs, tell
         self._task_queue, self._own_queue = task_queue, f"{task_queue}.{process.queue}"
         self._runs_at_once, self._records_a_run = runs_at_once, records_a_run
+        self._opened_a_second = opened_a_second
         self._sessions: dict[str, Session] = {}
         self._ending = False
 
@@ -60,7 +65,8 @@ class Worker:
         pollers = (
             Poller(
                 client, task_queue=self._task_queue, workflows=[DrfsmRun, DrfsmFleet], activities=[self.row],
-                max_concurrent_activities=self._runs_at_once, graceful_shutdown_timeout=ending,
+                max_concurrent_activities=self._runs_at_once,
+                max_task_queue_activities_per_second=self._opened_a_second, graceful_shutdown_timeout=ending,
             ),
             Poller(
                 client, task_queue=self._own_queue, activities=[self.row],

@@ -5,6 +5,7 @@ real. Afterwards every journal passes the audit, and every world is as after a r
 """
 
 import asyncio
+import json
 import random
 import signal
 from collections.abc import Callable, Mapping
@@ -225,3 +226,24 @@ def test_a_fleet_goes_in_waves_waits_for_approval_and_stops_after_failures(serve
         assert [by["operator"] for by in end["approvers"]] == ["grace"]
 
     asyncio.run(play())
+
+
+def test_a_worker_that_is_asked_to_end_leaves_its_runs_to_any_other(server: Server, workers: Workers) -> None:
+    """SIGTERM in the middle of a live run: its last write says that it left, so nobody has to vouch for its end."""
+
+    async def play() -> None:
+        client = await Client.connect(server.address)
+        first = workers.start(slow_seconds=0.1)
+        handle = await begun(client, workers, "p", "failback")
+        await until(handle, lambda position: int(position.get("moves") or 0) >= 5)
+        first.terminate()
+        assert await asyncio.to_thread(first.wait, 30) == 0
+        lease = FolderStore(workers.directory / "p" / "store").get(f"{PREFIX}/drfsm/lease.json")
+        assert lease is not None
+        assert json.loads(lease.body)["left"] is True
+        workers.start()
+        assert (await asyncio.wait_for(handle.result(), 60))["status"] == "complete"
+
+    asyncio.run(play())
+    assert_whole(workers, "p", "failback")
+    assert not any(b"taken_over" in line for line in lines_of(workers, "p", "failback"))
