@@ -10,8 +10,7 @@ from pathlib import Path
 from drfsm.errors import DrfsmError
 from drfsm.fleet import client
 from drfsm.fleet.pairs import Fleet, Pair
-from drfsm.fleet.view import AT_ONCE
-from drfsm.runs import mirrors
+from drfsm.fleet.view import AT_ONCE, store_of
 
 Finding = dict[str, str]
 """``subject``, ``what`` is wrong with it, and what to do (``hint``)."""
@@ -52,8 +51,7 @@ def _of_pair(pair: Pair, fault_of: Callable[[Pair, str], str]) -> Iterator[Findi
         if file and not Path(file).is_file():
             yield _finding(f"pair {pair.name}", f"its {name} is not there: {file}", "put it there, on each worker")
     try:
-        store = mirrors.store_of(pair.bucket, pair.places)
-        next(iter(store.list(f"{pair.prefix}/drfsm/")), None)
+        next(iter(store_of(pair).list(f"{pair.prefix}/drfsm/")), None)
     except DrfsmError as fault:
         yield _finding(f"pair {pair.name}", fault.what, fault.hint)
 

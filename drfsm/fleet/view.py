@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -20,8 +21,10 @@ from drfsm.fleet.pairs import Pair
 from drfsm.journal.mirror import home_of, number_of
 from drfsm.runs import mirrors
 from drfsm.runs.glance import LARGEST_SUMMARY_BYTES, of_summary
+from drfsm.runs.trust import region_here
 
 if TYPE_CHECKING:
+    from drfsm.adapters.aws_session import Services
     from drfsm.world import ObjectStore
 
 AT_ONCE = 32
@@ -67,10 +70,25 @@ def standings(pairs: Sequence[Pair]) -> list[Standing]:
 def standings_of(pair: Pair) -> list[Standing]:
     """Return where one pair stands; one standing without a run where it has none."""
     try:
-        store = mirrors.store_of(pair.bucket, pair.places)
+        store = store_of(pair)
         return standings_in(store, pair) or [Standing(pair)]
     except DrfsmError as fault:
         return [Standing(pair, fault=bounded(fault.what, 500))]
+
+
+def store_of(pair: Pair) -> "ObjectStore":
+    """Return a pair's bucket. All of one endpoint and region share one client: a thousand would cost minutes."""
+    from drfsm.adapters.aws import S3Store
+
+    region = pair.places.get("region") or region_here()
+    return S3Store(_services(pair.places.get("endpoint_url", ""), region), pair.bucket)
+
+
+@cache
+def _services(endpoint_url: str, region: str) -> "Services":
+    from drfsm.adapters.aws_session import Services
+
+    return Services(endpoint_url or None, region or None)
 
 
 def standings_in(store: "ObjectStore", pair: Pair) -> list[Standing]:

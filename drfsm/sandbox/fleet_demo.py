@@ -9,6 +9,7 @@ then lets it go on. Raises DrfsmError where something does not end as it must.
 import asyncio
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,8 @@ from drfsm.sandbox.temporal_server import Server
 
 PAIRS = 20
 AT_ONCE = 4  # sandboxes that start at the same time, and drills
-KILL_SECONDS = 20.0
+WORKERS, KILL_SECONDS = 3, 40.0
+HOLD_SECONDS = 4.0  # after the failback was started
 PATIENCE_SECONDS = 1500.0
 
 Say = Callable[[str], None]
@@ -182,7 +184,7 @@ def tell(directory: Path, say: Say, pairs: int = PAIRS) -> Path:
         waves = f'[waves]\nsize = {max(1, pairs // 2)}\nstop_after = 1\napproval = "after_first"\nat_once = {AT_ONCE}\n'
         if why := stage.start({name: "dr" if name == last else "primary" for name in names}, waves):
             raise DrfsmError(why, hint='pip install "drfsm[temporal,temporal-server]"')
-        for _ in range(2):
+        for _ in range(WORKERS):
             stage.worker()
         _failback(stage, last)
         _drills(stage)
@@ -203,7 +205,7 @@ def _failback(stage: Stage, pair: str) -> None:
         "fleet", "run", "failback", "--select", f"name={pair}", "--dr-run-id", run, "--confirm1", "FAILBACK",
         "--confirm2", f"CONFIRM-{run}", "--reason", "a rehearsal",
     )  # fmt: skip
-    time.sleep(KILL_SECONDS / 5)
+    time.sleep(HOLD_SECONDS)
     stage.drfsm("fleet", "answer", pair, "hold", "--reason", "the night shift wants to look first", "--operator", "ada")
     _kill_one(stage)
     stage.drfsm("fleet", "status", "--select", f"name={pair}")
@@ -242,8 +244,8 @@ def _to_the_end(stage: Stage, start: str) -> None:
 
 
 def _kill_one(stage: Stage) -> None:
-    """Kill the oldest worker that lives, and start another one."""
-    victim = next(worker for worker in stage.workers if worker.poll() is None)
+    """Kill a worker, and start another one."""
+    victim = random.choice([worker for worker in stage.workers if worker.poll() is None])  # noqa: S311  no secret
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     stage.say(f"  $ kill -9 {victim.pid}      # a worker is lost, with everything on its machine")

@@ -4,6 +4,7 @@ python -m tests.fleet.bench [PAIRS]: drills; a worker is killed every KILL_SECON
 """
 
 import asyncio
+import json
 import os
 import platform
 import re
@@ -83,6 +84,36 @@ async def play(server: Server, workers: Workers, pairs: list[str]) -> None:
     say(f"S3 requests a run: {sum(requests) / max(1, sum(finished)):.0f} (of workers that were not killed)")
 
 
+def status(pairs: int) -> None:
+    """Print what `drfsm fleet status` of so many pairs costs, on moto's server of this machine."""
+    from drfsm.adapters import limits
+    from drfsm.fleet import view
+    from drfsm.fleet.pairs import Pair
+    from drfsm.journal.mirror import home_of
+    from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
+
+    os.environ |= {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
+    run_id = "drill-20261129t000000z-000000000001"
+    summary = {"run_id": run_id, "machine": "drill", "status": "complete", "state": "complete", "started_at": "",
+               "dry_run": False, "journal": {"records": 1}, "operators": ["ada"]}  # fmt: skip
+    with Cloud() as cloud:
+        s3 = cloud.client("s3")
+        s3.create_bucket(Bucket="fleet")
+        fleet = [Pair(f"p{number}", {"bucket": "fleet", "prefix": f"p{number}", "endpoint_url": cloud.endpoint,
+                                     "region": REGION}, {}, {}) for number in range(pairs)]  # fmt: skip
+        for pair in fleet:
+            home = home_of(f"{pair.prefix}/drills/{run_id}", run_id)
+            s3.put_object(Bucket="fleet", Key=f"{home}/000000.json", Body=b"{}")
+            s3.put_object(Bucket="fleet", Key=f"{home}/summary.json", Body=json.dumps(summary).encode())
+        with limits.metered({}):
+            view.standings_of(fleet[0])
+            requests = limits.sent()["s3"]
+        began = time.monotonic()
+        green = sum(standing.is_green for standing in view.standings(fleet))
+        seconds = time.monotonic() - began
+    say(f"status of {pairs} pairs: {seconds:.1f} s, {green} green, {requests} S3 requests a pair")
+
+
 def main(pairs: int) -> None:
     """Run the bench in a directory that goes with it."""
     with tempfile.TemporaryDirectory(prefix="drfsm-bench-") as name:
@@ -103,3 +134,4 @@ def main(pairs: int) -> None:
 
 if __name__ == "__main__":
     main(int(sys.argv[1]) if len(sys.argv) > 1 else PAIRS)
+    status(1000)
