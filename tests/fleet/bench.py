@@ -22,7 +22,7 @@ from drfsm.sandbox.temporal_server import Server
 from tests.fleet.conftest import Workers
 from tests.fleet.memory_runs import machine, make_pair
 
-PAIRS, WORKERS, AT_ONCE, KILL_SECONDS = 200, 4, 50, 30.0
+PAIRS, WORKERS, AT_ONCE, KILL_SECONDS = 200, 4, 20, 60.0
 
 
 def say(line: str) -> None:
