@@ -28,6 +28,7 @@ def serve(
     journal: str,
     instance_id: str,
     runs_at_once: int,
+    machines: tuple[str, ...],
     operator: str,
     notify: "Notify",
 ) -> int:
@@ -49,7 +50,7 @@ def serve(
     limits.allow("cluster", fleet.number("cluster_requests_a_second"))
     limits.bound("s3", fleet.number("s3_requests_a_run"))
     tell = partial(say, err=True)
-    assurances = Assurances(machines=trusted_machines((), os.environ), tell=tell)
+    assurances = Assurances(machines=trusted_machines(machines, os.environ), tell=tell)
     invocation = Invocation(operator=operator, assurances=assurances, notify=notify)
     scratch = _scratch() if alone else None
     try:

@@ -1,6 +1,7 @@
 """`drfsm worker`: takes the rows of runs that something else drives: executions of Step Functions, or Temporal."""
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,19 @@ from drfsm.cli.say import say
 from drfsm.errors import ExitCode, UsageFault
 from drfsm.runs.notices import EVENTS, HELD
 from drfsm.runs.trust import Assurances, trusted_machines
+
+_OF_QUEUE = ("bucket", "prefix", "kubeconfig_dr", "kubeconfig_primary", "terraform_dir", "heads", "take_over")
+
+
+def _refuse_with_temporal(options: Mapping[str, Any]) -> None:
+    """Raise UsageFault for what a fleet's worker would not read: its fleet file says it, pair by pair."""
+    if given := [name for name in _OF_QUEUE if options[name]]:
+        words = ", ".join(f"--{'expect-head' if name == 'heads' else name.replace('_', '-')}" for name in given)
+        raise UsageFault(
+            f"{words}: not with --temporal", hint="the fleet file says where each pair is; a take-over is said by drfsm"
+            " fleet answer PAIR take_over",
+        )  # fmt: skip
+
 
 _OF_TEMPORAL = ("namespace", "task_queue", "fleet_file", "journal", "instance_id", "runs_at_once")
 
@@ -95,7 +109,9 @@ def worker(
     if temporal:
         from drfsm.cli.fleet_worker import serve
 
-        return serve(temporal, **of_temporal, operator=options["operator"], notify=taken(options))
+        _refuse_with_temporal({**options, "bucket": bucket, "prefix": prefix})
+        machines = options["machines"]
+        return serve(temporal, **of_temporal, machines=machines, operator=options["operator"], notify=taken(options))
     if not (bucket.strip() and prefix.strip()):
         raise UsageFault("--queue needs --bucket and --prefix", hint="add them: no run elsewhere is worked on")
     from drfsm.adapters.aws_session import Services

@@ -69,7 +69,8 @@ class DrfsmRun:
                     asked.answer = answer
             elif asked is not None:
                 self._asked.insert(0, asked)
-            if workflow.info().get_current_history_length() > LONGEST_HISTORY and not self._asked:
+            longest = int(start.get("longest_history") or LONGEST_HISTORY)
+            if workflow.info().get_current_history_length() > longest and not self._asked:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new({**start, "position": self._position})
         await workflow.wait_condition(workflow.all_handlers_finished)

@@ -121,6 +121,22 @@ def test_what_goes_to_temporal_names_no_path_no_address_and_no_bucket(tmp_path: 
     assert other.named("search-eu").sha256("failback") == fleet.named("search-eu").sha256("failback")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--queue", "https://q", "--temporal", "127.0.0.1:1"],
+        ["--queue", "https://q", "--bucket", "b"],
+        ["--temporal", "127.0.0.1:1"],
+        ["--temporal", "127.0.0.1:1", "--fleet", "f", "--take-over", "failback-1"],
+        ["--temporal", "127.0.0.1:1", "--fleet", "f", "--bucket", "b"],
+    ],
+)
+def test_a_worker_that_is_told_half_or_two_things_does_not_start(words: list[str]) -> None:
+    """It serves one queue or one Temporal, with all that this needs, and nothing that it would not read."""
+    assert drfsm(["worker", *words]) == ExitCode.USAGE
+
+
 def test_a_plan_of_a_fleet_shows_its_waves_and_what_is_wrong(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

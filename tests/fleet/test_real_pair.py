@@ -88,7 +88,7 @@ def test_a_worker_without_keys_does_not_start(stage: Stage, tmp_path: Path, monk
     """Its records could be anybody's; nor does one whose own key nobody trusts."""
     options: dict[str, Any] = {
         "namespace": "", "task_queue": "", "fleet_file": str(stage.file), "journal": "mirror", "instance_id": "",
-        "runs_at_once": 1, "operator": "", "notify": Notify(),
+        "runs_at_once": 1, "machines": (), "operator": "", "notify": Notify(),
     }  # fmt: skip
     monkeypatch.delenv("DRFSM_SIGNING_KEY", raising=False)
     with pytest.raises(UsageFault, match="needs keys"):

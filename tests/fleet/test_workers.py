@@ -42,7 +42,8 @@ def task(pair: str, procedure: str, **more: Any) -> dict[str, Any]:
     return {
         "run_id": f"{procedure}-20261129t000000z-{pair}", "pair": pair, "procedure": procedure, "started_by": "ada",
         "machine_sha256": sha256, "entry_sha256": "0" * 64, "home_seconds": HOME_SECONDS,
-        "heartbeat_seconds": BEAT_SECONDS, "patience": 2, "workflow_id": f"{pair}-{sha256[:6]}", **more,
+        "heartbeat_seconds": BEAT_SECONDS, "patience": 2, "longest_history": 60,
+        "workflow_id": f"{pair}-{sha256[:6]}", **more,
     }  # fmt: skip
 
 
