@@ -10,6 +10,7 @@ does not end the wait, ``Later`` leaves this process free, and the next ``take``
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from attrs import evolve, frozen
@@ -29,9 +30,9 @@ _NAP_SECONDS = 0.2  # so that a wait notices an interruption soon
 class Later(BaseException):  # no error: nothing that catches errors may take it for one
     """Raised out of a wait whose pause the caller makes, for it waits elsewhere: the next sample is due later."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, here: bool) -> None:
         super().__init__(f"the next sample is due in {seconds:g} s")
-        self.seconds = seconds
+        self.seconds, self.here = seconds, here  # here: another process would have to begin with the samples anew
 
 
 @frozen
@@ -145,7 +146,7 @@ class Attempts:
             pause = min(wait.every_seconds, max(limit - waited, 0))
             if self.waits_elsewhere:
                 self._waiting = evolve(here, clear=clear, last=last)
-                raise Later(pause)
+                raise Later(pause, here=clear > 0)
             self.pause(pause, row)
 
     def _hopeless(self, row: Row, wait: Wait, judgement: Judgement) -> bool:
@@ -186,16 +187,22 @@ class Attempts:
 
 
 def waiting_in(records: Sequence[Record], row: Row, now: str, monotonic: float) -> Waiting | None:
-    """Return the wait for a row that another process left between two samples; None where there is none.
+    """Return the wait for a row that another process left between two samples; None where it is begun anew.
 
-    Its clear samples count no more: whoever goes on must see as many in a row by itself (the audit asks for that).
+    Its clear samples count no more: whoever goes on must see as many in a row by itself (the audit asks for that), and
+    gets the time for it. Of the time between two processes no more counts than the wait's pause: nobody has waited
+    while a process was lost.
     """
     last = next((record for record in reversed(records) if record.kind not in ("resumed", "lease_acquired")), None)
-    if last is None or not isinstance(last.content, Sampled) or last.content.row != row.key:
+    if last is None or not isinstance(last.content, Sampled) or last.content.row != row.key or last.content.holds:
         return None
     waited = last.content.waited_seconds or 0.0
-    since = (datetime.fromisoformat(now) - datetime.fromisoformat(last.at)).total_seconds()
-    return Waiting(row.key, max(last.content.attempt, 1), monotonic - waited - max(since, 0.0))
+    times = [record.at for record in records[last.seq :] if record.kind in ("sampled", "resumed")] + [now]
+    moments = [datetime.fromisoformat(at) for at in times]
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
+    pause = row.wait.every_seconds if row.wait else 0.0
+    waited += sum(min(max(gap, 0.0), pause) for gap in gaps)
+    return Waiting(row.key, max(last.content.attempt, 1), monotonic - waited)
 
 
 def _refused(row: Row, judgement: Judgement) -> GuardRefused:

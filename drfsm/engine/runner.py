@@ -91,7 +91,7 @@ class Runner:
         self._proven = {"proven": identity} if identity else {}
         self._leased = self._lease_asked = self._goes_on = False
         self._interrupted = False
-        self.due_seconds = 0.0
+        self.due_seconds, self.due_here = 0.0, False
         self._hold_asked = hold_asked
         self._observer = Observer(log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=identity)
         self._late = LateWrites(log, binding, self._lease, self._observer, self._pause, settle_seconds)
@@ -194,14 +194,15 @@ class Runner:
 
         ``waits_elsewhere``: the caller makes the pauses of a row that waits. After a sample that does not end the wait
         the run stands where it stood, and ``due_seconds`` says when to call again; the lease stays with this Runner.
+        ``due_here``: guards held in the last sample, and another process would have to begin with the samples anew.
         """
         if self.state.dry_run:
             raise UsageFault("a dry run moves nothing: it is walked as a whole", hint="drfsm resume")
-        self.due_seconds, self._attempts.waits_elsewhere = 0.0, waits_elsewhere
+        self.due_seconds, self.due_here, self._attempts.waits_elsewhere = 0.0, False, waits_elsewhere
         try:
             return self._advance(trigger, args)
         except Later as later:
-            self._goes_on, self.due_seconds = True, later.seconds
+            self._goes_on, self.due_seconds, self.due_here = True, later.seconds, later.here
             return self.state
         finally:
             self._attempts.waits_elsewhere = False

@@ -39,7 +39,7 @@ def taken(
         refused = _done(runner, task, ask_hold, most_records)
     state, kept = runner.state, runner.records
     stopped = state.status == HELD and was_stopped(kept)
-    over = state.ended or state.status == HELD or runner.due_seconds > LONG_PAUSE_SECONDS
+    over = state.ended or state.status == HELD or (runner.due_seconds > LONG_PAUSE_SECONDS and not runner.due_here)
     return position_of(runner, kept, refused=refused, stopped=stopped), over
 
 

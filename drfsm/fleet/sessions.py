@@ -46,7 +46,7 @@ class Session(threading.Thread):
         self._waiting: list[Future[Position]] = []
         self._last: Position | None = None  # the answer that is given once the run was left
         self._closed = self._interrupted = False
-        self._runner: Runner | None = None
+        self._due_seconds = 0.0  # until the next task is expected
 
     @property
     def left(self) -> bool:
@@ -95,6 +95,7 @@ class Session(threading.Thread):
             if self._interrupted:
                 runner.interrupt()
             position, over = self._taken(runner, task)
+            self._due_seconds = runner.due_seconds
             self._interrupted = False
             if over:
                 self._last = position
@@ -107,7 +108,7 @@ class Session(threading.Thread):
     def _next(self) -> tuple[Task, "Future[Position]"] | None:
         """Return the next task, None to leave the run. No task is lost between the two: what comes later is refused."""
         try:
-            return self._tasks.get(timeout=self._idle_seconds)
+            return self._tasks.get(timeout=self._idle_seconds + self._due_seconds)
         except queue.Empty:
             with self._lock:
                 if not self._waiting:

@@ -161,14 +161,31 @@ def test_another_process_goes_on_with_the_wait_and_its_limit() -> None:
     first = begun(made)
     first.advance(waits_elsewhere=True)
     first.advance(waits_elsewhere=True)
-    made.clock.sleep(90)
-    other = made.runner()
-    assert other.advance(waits_elsewhere=True).status == "running"
+    for _ in range(3):  # left on purpose: each pause counts whole
+        made.clock.sleep(30)
+        other = made.runner()
+        assert other.advance(waits_elsewhere=True).status == "running"
     assert other.due_seconds == pytest.approx(10, abs=1)
-    made.clock.sleep(11)
-    assert other.advance(waits_elsewhere=True).status == "held"
-    assert "waited 101 s (limit 100 s)" in other.state.reason
-    assert kinds(made).count("resumed") == 1
+    made.clock.sleep(600)  # its process is lost: nobody has waited meanwhile
+    last = made.runner()
+    assert last.advance(waits_elsewhere=True).status == "held"
+    assert "waited 120 s (limit 100 s)" in last.state.reason
+    assert kinds(made).count("resumed") == 4
+
+
+def test_a_process_that_is_lost_between_two_clear_samples_costs_no_time() -> None:
+    """The next one begins the wait anew, and has the time to see as many in a row as are declared."""
+    made = waiting()
+    made.clock, made.has["door"] = Moving(), "shut"
+    first = begun(made)
+    first.advance(waits_elsewhere=True)
+    assert first.advance(waits_elsewhere=True).state == "lit"
+    assert (first.due_seconds, first.due_here) == (30, True)
+    made.clock.sleep(600)
+    other = made.runner()
+    assert other.advance(waits_elsewhere=True).state == "lit"
+    made.clock.sleep(30)
+    assert other.advance(waits_elsewhere=True).status == "complete"
 
 
 def test_a_person_who_resumes_a_wait_gives_it_all_its_time_again() -> None:

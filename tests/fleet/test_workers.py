@@ -42,16 +42,16 @@ def task(pair: str, procedure: str, **more: Any) -> dict[str, Any]:
     return {
         "run_id": f"{procedure}-20261129t000000z-{pair}", "pair": pair, "procedure": procedure, "started_by": "ada",
         "machine_sha256": sha256, "entry_sha256": "0" * 64, "home_seconds": HOME_SECONDS,
-        "heartbeat_seconds": BEAT_SECONDS, "patience": 2, "longest_history": 60,
+        "heartbeat_seconds": BEAT_SECONDS, "longest_history": 60,
         "workflow_id": f"{pair}-{sha256[:6]}", **more,
     }  # fmt: skip
 
 
-async def begun(client: Client, workers: Workers, pair: str, procedure: str) -> Handle:
+async def begun(client: Client, workers: Workers, pair: str, procedure: str, **more: Any) -> Handle:
     """Start a run of a new pair."""
     make_pair(workers.directory, pair, procedure)
     return await client.start_workflow(
-        RUN, task(pair, procedure), id=f"{workers.queue}-{pair}", task_queue=workers.queue
+        RUN, task(pair, procedure, **more), id=f"{workers.queue}-{pair}", task_queue=workers.queue
     )
 
 
@@ -186,7 +186,7 @@ def test_a_live_run_of_a_worker_that_may_be_alive_waits_for_a_person(server: Ser
     async def play() -> None:
         client = await Client.connect(server.address)
         sleeper = workers.start(slow_seconds=0.1)
-        handle = await begun(client, workers, "p", "failback")
+        handle = await begun(client, workers, "p", "failback", patience=2)
         await until(handle, lambda position: int(position.get("moves") or 0) >= 5)
         sleeper.send_signal(signal.SIGSTOP)
         workers.start()
