@@ -26,10 +26,8 @@ RUN, FLEET, ROW = "drfsm-run", "drfsm-fleet", "drfsm-row"
 HOLD, RESUME, TAKE_OVER, ABORT = "hold", "resume", "take_over", "abort"
 HELD, REFUSED = "held", "refused"
 ILLEGAL, LEASE_HELD, NOTHING_BEGUN = "IllegalTransition", "LeaseHeld", "NothingBegun"
-PATIENCE, UNREACHABLE_PATIENCE = (
-    5,
-    10,
-)  # how often a row is tried whose run another process has, or that reaches nothing
+PATIENCE = 6  # how often a row is tried whose run another process has: that one learns of it, and leaves
+UNREACHABLE_PATIENCE = 10  # how often one is tried that reaches nothing
 LONGEST_HISTORY = 5000  # events; then the workflow goes on as a new one, with the same position
 LOST_SECONDS, LONGEST_LOST_SECONDS = 1.0, 30.0  # between two workers that were lost
 

@@ -39,7 +39,7 @@ def body(pairs: list[str]) -> dict[str, Any]:
          "entry_sha256": "0" * 64, "started_by": "ada", "home_seconds": 10, "heartbeat_seconds": 10}
         for pair in pairs
     ]  # fmt: skip
-    return {"waves": [tasks], "at_once": AT_ONCE, "stop_after": 0, "approval": "none"}
+    return {"waves": [tasks], "at_once": max(AT_ONCE, len(pairs) // 20), "stop_after": 0, "approval": "none"}
 
 
 async def play(server: Server, workers: Workers, pairs: list[str]) -> None:
