@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drfsm.cli.fleet_worker import serve
-from drfsm.errors import UsageFault
+from drfsm.errors import ExitCode, UsageFault
 from drfsm.runs.notices import Notify
 from drfsm.sandbox.fleet_demo import Stage
 from tests.fleet.conftest import with_temporal
@@ -82,6 +82,26 @@ def test_an_entry_that_is_another_on_the_worker_begins_nothing(stage: Stage) -> 
     start = stage.must("fleet", "run", "drill", "--name", "changed", "--fleet", str(changed))
     assert until_ended(stage, start) == "refused"
     assert standing(stage)["run_id"] == before
+
+
+def test_a_schedule_is_set_paused_and_deleted_and_what_has_ended_is_asked_nothing(stage: Stage) -> None:
+    """By the commands that the documents name; a pair's run that has ended answers to nothing any more."""
+    stage.must("fleet", "schedule", "set", "--cron", "0 3 * * 1", "--jitter", "30m")
+    stage.must("fleet", "schedule", "set", "--cron", "0 4 * * 1")
+    stage.must("fleet", "schedule", "pause", "--reason", "a change freeze", "--operator", "ada")
+    said = stage.must("fleet", "schedule", "show")
+    assert said.startswith("PAUSED: ada: a change freeze")
+    assert "T04:00:00" in said
+    stage.must("fleet", "schedule", "resume")
+    assert stage.must("fleet", "schedule", "show").startswith("active")
+    stage.must("fleet", "schedule", "delete")
+    assert stage.drfsm("fleet", "schedule", "show")[0] == ExitCode.USAGE
+    assert stage.drfsm("fleet", "answer", PAIR, "hold", "--reason", "too late")[0] == ExitCode.USAGE
+    assert stage.drfsm("fleet", "approve", "drfsm-fleet/drill/nobody", "2", "--ticket", "X")[0] == ExitCode.USAGE
+    report = stage.directory / "fleet.html"
+    stage.must("fleet", "report", "--out", str(report), "--prometheus", str(stage.directory / "fleet.prom"))
+    assert "1 of 1 green" in report.read_text("utf-8")
+    assert f'pair="{PAIR}"' in (stage.directory / "fleet.prom").read_text("utf-8")
 
 
 def test_a_worker_without_keys_does_not_start(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
