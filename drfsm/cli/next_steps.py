@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 NOUNS = frozenset({
     "health", "pointers", "fence", "runs", "control-plane", "backup", "kubeconfig", "workload", "machine", "sandbox",
-    "explain", "completion", "man", "plan", "config", "doctor", "metrics",
+    "explain", "completion", "man", "plan", "config", "doctor", "metrics", "fleet",
 })  # fmt: skip
 """The commands without a run. Every other one begins, moves or tells a run."""
 _OFFERED_BESIDE = re.compile(r" ?\(a run: `drfsm resume`\)")

@@ -15,6 +15,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from drfsm.claims import seconds_between
 from drfsm.engine.log import RunLog
 from drfsm.engine.observer import Judgement, Observer, recorded
 from drfsm.engine.ports import Lease
@@ -199,9 +200,9 @@ def waiting_in(records: Sequence[Record], row: Row, now: str, monotonic: float) 
     waited = last.content.waited_seconds or 0.0
     times = [record.at for record in records[last.seq :] if record.kind in ("sampled", "resumed")] + [now]
     moments = [datetime.fromisoformat(at) for at in times]
-    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
+    gaps = [seconds_between(earlier, later) for earlier, later in pairwise(moments)]
     pause = row.wait.every_seconds if row.wait else 0.0
-    waited += sum(min(max(gap, 0.0), pause) for gap in gaps)
+    waited += sum(min(gap, pause) for gap in gaps)
     return Waiting(row.key, max(last.content.attempt, 1), monotonic - waited)
 
 

@@ -105,7 +105,7 @@ class Worker:
         answer = asyncio.wrap_future(session.ask(task))
         if session.ident is None:  # AFTER its first task was handed in: whatever stops it is this task's answer
             session.start()
-        every = (activity.info().heartbeat_timeout or _MINUTE).total_seconds() / BEATS
+        every = (activity.info().heartbeat_timeout or _MINUTE) / timedelta(seconds=BEATS)
         while not answer.done():
             activity.heartbeat()
             try:
