@@ -32,6 +32,8 @@ from drfsm.testing.world import World, binding_of, data_of, inputs_of, quiet
 from tests.fleet.folder_store import MemoryStore
 from tests.fleet.memory_runs import PREFIX, inputs_for, machine
 
+pytestmark = pytest.mark.timeout(900)  # some 20 s of work at every point, on a machine that may be busy
+
 RUN = "drill-20261129t000000z-000000000001"
 STALE = Process("boot-a", "1", 10, "100")
 SECOND = Process("boot-b", "1", 20, "200")
