@@ -98,6 +98,11 @@ class Stage:
         self.workers.append(made)
         return made
 
+    def serving(self) -> list["subprocess.Popen[bytes]"]:
+        """Return the workers that live, and have begun to serve."""
+        logs = {worker: self.directory / f"worker-{number}.log" for number, worker in enumerate(self.workers)}
+        return [worker for worker, log in logs.items() if worker.poll() is None and b"serving" in log.read_bytes()]
+
     def drfsm(self, *words: str) -> tuple[int, str]:
         """Run a command; return its code and what it printed on stdout."""
         self.say(f"$ drfsm {' '.join(words)}")
@@ -244,8 +249,11 @@ def _to_the_end(stage: Stage, start: str) -> None:
 
 
 def _kill_one(stage: Stage) -> None:
-    """Kill a worker, and start another one."""
-    victim = random.choice([worker for worker in stage.workers if worker.poll() is None])  # noqa: S311  no secret
+    """Kill a worker that serves, and start another one; on a busy machine a start takes long, so another must serve."""
+    serving = stage.serving()
+    if len(serving) < 2:  # noqa: PLR2004
+        return
+    victim = random.choice(serving)  # noqa: S311  no secret
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     stage.say(f"  $ kill -9 {victim.pid}      # a worker is lost, with everything on its machine")
