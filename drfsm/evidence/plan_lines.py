@@ -6,9 +6,10 @@ and the end says why, and what to do.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from shlex import join
 from typing import Any
 
-from drfsm.claims import bounded
+from drfsm.claims import bounded, printable
 from drfsm.evidence.approvals import policy_of
 from drfsm.evidence.durations import lasting
 from drfsm.evidence.wording import NOBODY, moment
@@ -46,7 +47,7 @@ def lines_of(plan: Json) -> Iterator[Line]:
         way_back, frozen = row["way_back"], row["frozen_then"]
     yield 0, ""
     yield from _point_of_no_return(plan)
-    yield from _missed_runs(plan["missed_runs"])
+    yield from _missed_runs(plan)
     yield from _times(plan)
     yield from _in_the_way(plan)
     yield 0, ""
@@ -190,13 +191,28 @@ def _point_of_no_return(plan: Json) -> Iterator[Line]:
     yield 2, f"Point of no return: row {number}, {trigger}. Until then `drfsm abort` leads back; then only forward."
 
 
-def _missed_runs(missed: Any) -> Iterator[Line]:
+def _missed_runs(plan: Json) -> Iterator[Line]:
+    missed = plan["missed_runs"]
     if isinstance(missed, Mapping):
         yield 2, f"Missed runs: {'none' if 'none' in missed else 'unknown'} ({next(iter(missed.values()))})"
         return
     yield 2, "Missed runs, if the schedules were resumed now:"
     for run in missed:
         yield 4, f"  {'!' if run['starts_at_once'] else '·'} {run['words']}"
+        if run["starts_at_once"]:
+            yield 6, f"    to have none started that is older: `{_deadline(plan, run['cronjob'])}`"
+
+
+def _deadline(plan: Json, cronjob: str) -> str:
+    """Return the command that gives a CronJob of the site that takes over a deadline for missed runs."""
+    inputs, site = plan["inputs"], _TAKES_OVER.get(plan["procedure"], "")
+    kubectl = ["kubectl", *(("--kubeconfig", str(path)) if (path := inputs.get(f"kubeconfig_{site}")) else ())]
+    where = ["-n", str(inputs["namespace"])] if inputs.get("namespace") else []
+    patch = '{"spec":{"startingDeadlineSeconds":600}}'
+    return printable(join([*kubectl, *where, "patch", "cronjob", cronjob, "-p", patch]))
+
+
+_TAKES_OVER = {"failback": "primary", "promote": "dr"}
 
 
 def _times(plan: Json) -> Iterator[Line]:
