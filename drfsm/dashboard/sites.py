@@ -78,13 +78,17 @@ def _observed(sight: Sight, site: str, what: str) -> str | Fields:
 
 
 def _taken_down(sight: Sight) -> Fields | None:
-    """Return the reading of a DR whose machines the last transfer, a failback, terminated and saw gone."""
-    transfers = (run.state for run in sight.runs if run.state.machine in ("promote", "failback"))
-    last = next((state for state in transfers if state.scope == "live" and not state.dry_run), None)
+    """Return the reading of a DR whose machines the last transfer, a failback, terminated and saw gone.
+
+    By this computer's own bundle: what only lies in the bucket is a claim, and excuses no site that can't be reached.
+    """
+    transfers = (run for run in sight.runs if run.state.machine in ("promote", "failback"))
+    last = next((run for run in transfers if run.state.scope == "live" and not run.state.dry_run), None)
     named = str(sight.run.inputs.get("kubeconfig_dr") or "")
-    if last is None or not took_down(last, str(Path(named).expanduser().absolute()) if named else ""):
+    place = str(Path(named).expanduser().absolute()) if named else ""
+    if last is None or not last.is_here or not took_down(last.state, place):
         return None
-    return {"value": TAKEN_DOWN, "read": {"at": time_of(last.ended_at), "by": words(last.run_id)}}
+    return {"value": TAKEN_DOWN, "read": {"at": time_of(last.state.ended_at), "by": words(last.state.run_id)}}
 
 
 def _asked(sight: Sight, site: str, what: str) -> str:
@@ -204,7 +208,7 @@ def names(sight: Sight) -> Any:
     if not declared:
         return none("the contract declares no endpoints (--workload names another contract)")
     sides = {
-        kind: sight.unread.reading(what, lambda fact=FACTS[fact]: fact.observe(sight.world, sight.run))  # type: ignore[misc]
+        kind: sight.unread.reading(what, lambda fact=FACTS[fact]: fact.observe(sight.world, sight.run))  # type: ignore[misc]  # a default binds it
         for kind, fact, what in (
             ("records", "endpoint_site", "the records of the endpoints"),
             ("served", "endpoint_seen", "the name servers of the endpoints"),

@@ -46,8 +46,8 @@ def test_only_what_writes_asks_for_the_lease(name: str) -> None:
         def __getattr__(self, method: str) -> object:
             return lambda: sent.append(method)
 
-    world = World(**{part.name: Part() for part in fields(World)})  # type: ignore[arg-type]
-    part = fenced(world, _Lost()).store  # type: ignore[arg-type]
+    world = World(**{part.name: Part() for part in fields(World)})  # type: ignore[arg-type]  # a part that has every method
+    part = fenced(world, _Lost()).store  # type: ignore[arg-type]  # it has what is asked of a lease
     if name in READS:
         getattr(part, name)()
     else:

@@ -216,7 +216,7 @@ def test_a_command_that_keeps_no_records_is_not_taken_for_a_dead_start(
     """It moves pointers and has no journal: that it has no record says nothing. Nor can it be resumed."""
     lease(store).acquire(run_id, "ann", "host-a")
     if run_id.startswith("pointers"):  # as 0.3.0 wrote it
-        content = json.loads(store.get("p/drfsm/lease.json").body)  # type: ignore[union-attr]
+        content = json.loads(store.get("p/drfsm/lease.json").body)  # type: ignore[union-attr]  # it is there
         del content["keeps_records"]
         store.put("p/drfsm/lease.json", json.dumps(content).encode())
     with pytest.raises(LeaseHeld) as refused:

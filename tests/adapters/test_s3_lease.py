@@ -259,7 +259,7 @@ def test_who_works_while_the_lease_is_deleted_stops_and_is_told_that(store: S3St
     with pytest.raises(LeaseLost, match="taken over by the run run-a"):
         first.check()
     first.release("run-a")
-    assert json.loads(store.get("p/drfsm/lease.json").body)["held"] is True  # type: ignore[union-attr]
+    assert json.loads(store.get("p/drfsm/lease.json").body)["held"] is True  # type: ignore[union-attr]  # it is there
 
 
 def test_who_gave_it_back_holds_it_no_more(store: S3Store) -> None:

@@ -251,6 +251,23 @@ def test_a_site_is_taken_down_if_the_run_saw_its_machines_gone() -> None:
         assert not canonical_site.took_down(evolve(whole, **change), "/d.yaml")
 
 
+@pytest.mark.parametrize(("vouched", "is_last", "run_id"), [(True, True, "f-1"), (False, True, ""), (True, False, "")])
+def test_what_only_lies_in_the_bucket_takes_no_site_down(*, vouched: bool, is_last: bool, run_id: str) -> None:
+    """Else a forged failback would hide a DR that can't be reached. A later run, even a claimed one, ends its word."""
+    gone = {"tear_down_dr": {"terminated": ["i-1"], "left": 0}}
+    usual: dict[str, Any] = {"scope": "live", "inputs": {"kubeconfig_dr": "/d.yaml"}}
+    failback = evolve(
+        fold(()), **usual, machine="failback", status="complete", results=gone, run_id="f-1",
+        started_at="2026-03-01T10:00:00Z",
+    )  # fmt: skip
+    promote = evolve(
+        fold(()), **usual, machine="promote", status="held",
+        started_at=f"2026-03-01T{'09' if is_last else '11'}:00:00Z",
+    )  # fmt: skip
+    runs = [(promote, lambda: False), (failback, lambda: vouched)]
+    assert canonical_site.by_the_last(runs, "/d.yaml") == run_id
+
+
 def test_the_row_that_takes_dr_down_has_the_name_that_is_looked_for() -> None:
     """In every row of the failback that terminates machines."""
     spec = load_machine((shipped("machines") / "failback.yaml").read_bytes(), source="failback")

@@ -76,21 +76,23 @@ class Away:
         raise Unreachable("listing: no answer", cause="Cannot reach dr (timed out): https://d")
 
 
-@pytest.mark.parametrize("kubeconfig", ["/d.yaml", "/other.yaml"])
-def test_a_dr_that_the_last_failback_took_down_is_told_as_that_and_is_not_unread(kubeconfig: str) -> None:
-    """Only the one of that run's kubeconfig: any other that can't be reached is not known."""
+@pytest.mark.parametrize(("kubeconfig", "is_here"), [("/d.yaml", True), ("/d.yaml", False), ("/other.yaml", True)])
+def test_a_dr_that_the_last_failback_took_down_is_told_as_that_and_is_not_unread(
+    kubeconfig: str, *, is_here: bool
+) -> None:
+    """Only the one of that run's kubeconfig, by this computer's bundle: any other is not known."""
     results = {"tear_down_dr": {"terminated": ["i-1"], "left": 0}}
     inputs = {"kubeconfig_dr": "/d.yaml"}
     state = RunState(
         run_id="failback-1", machine="failback", status="complete", scope="live", ended_at=TIME, inputs=inputs,
         results=results,
     )  # fmt: skip
-    run = SeenRun(KnownRun(Path("failback-1"), state), (), "mirror", is_here=False)
+    run = SeenRun(KnownRun(Path("failback-1"), state), (), "both", is_here=is_here)
     asking = Run("look", {**PLACE, "kubeconfig_dr": kubeconfig}, "", 0, True, "look", {}, {}, SystemClock())  # noqa: FBT003
     world: Any = Away()
     seen = sites.Sight(world, asking, ("dr",), (run,), Unread())
     reading = sites.schedules(seen, {"primary": "down", "dr": "down"})["sites"]["dr"]["schedules"]
-    if kubeconfig == "/d.yaml":
+    if kubeconfig == "/d.yaml" and is_here:
         assert (reading["value"], reading["read"]["by"], seen.unread.entries) == (sites.TAKEN_DOWN, "failback-1", [])
     else:
         assert "unknown" in reading

@@ -71,7 +71,7 @@ class Drills:
 def known_drills(look: Look) -> Drills:
     """Return what is known of the drills of this bucket and prefix: this computer's, and others' by their mirrors."""
     drills = [
-        Drill(run.state, str(run.place), "own" if _wrote(run) else CLAIM)
+        Drill(run.state, str(run.place), "own" if is_own(run) else CLAIM)
         for run in known_runs()
         if not run.fault and _is_of(look, run.state)
     ]
@@ -110,7 +110,7 @@ def _standing(drill: Drill) -> tuple[bool, datetime]:
     return drill.vouched != CLAIM, drill.proven_at
 
 
-def _wrote(run: KnownRun) -> bool:
+def is_own(run: KnownRun) -> bool:
     """Whether this machine wrote the run's records, or somebody vouched for them here."""
     try:
         return Heads(run.id).knows(read_chain(run.place).head)
@@ -137,14 +137,15 @@ def _of_others(look: Look, own: set[str]) -> Iterator[Drill]:
         except EvidenceFault:  # records that do not hold prove nothing
             continue
         if _is_of(look, state):
-            journal = {"uri": mirror.uri, "head": mirror.head, "records": len(mirror.lines)}
-            drill = Drill(state, mirror.uri, "signed" if _is_signed(look, journal) else CLAIM)
+            drill = Drill(state, mirror.uri, "signed" if is_signed(look, mirror) else CLAIM)
             yield drill
             if _is_proof(look, drill) and drill.vouched != CLAIM:
                 return
 
 
-def _is_signed(look: Look, journal: Mapping[str, Any]) -> bool:
+def is_signed(look: Look, mirror: mirrors.Mirror) -> bool:
+    """Whether a trusted key signed the records of a mirror as they are."""
+    journal = {"uri": mirror.uri, "head": mirror.head, "records": len(mirror.lines)}
     try:
         return mirrors.signed_at(look.store, journal)
     except DrfsmError:

@@ -159,25 +159,7 @@ def names_below(look: Look, home: str) -> set[str]:
     return {name for name in names if is_name("drfsm run", name)}
 
 
-def machines(look: Look) -> Iterator[Finding]:
-    """Find DR's machines that no open drill and no ownership of DR explains."""
-    from drfsm.dr.infrastructure import RUN_TAG, tags_of
-    from drfsm.dr.pointers import ownership
-
-    owner = ownership.read(look.store, look.terms.layout.own("ownership.json"))["site"]
-    runners = [r for r in look.world.infrastructure.runners(tags_of(look.run)) if r.state != "terminated"]
-    if owner == "dr" or not runners:
-        return
-    at_work = {run.id for run in known_runs() if run.is_open}
-    for runner in runners:
-        of = runner.tags.get(RUN_TAG, "")
-        if of in at_work or (of and _is_at_work(look, of)):
-            continue
-        words = f"it is {bounded(runner.state, 40)}, of {bounded(of, 200) or 'no run'}, which is not at work"
-        yield finding("runner_is_nobodys", runner.instance_id, words)
-
-
-def _is_at_work(look: Look, run_id: str) -> bool:
+def is_at_work(look: Look, run_id: str) -> bool:
     """Whether a drill's mirror says that it has not ended. Records that can't be read explain no machine."""
     with suppress(DrfsmError):
         if is_name("drfsm run", run_id):
